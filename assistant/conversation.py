@@ -1,0 +1,88 @@
+"""Messages and the one chat template (ChatML).
+
+Training imports this module, so what the model was trained on is what it is asked.
+Format: https://github.com/openai/openai-python/blob/v0.28.1/chatml.md
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from assistant.tokenizer import MESSAGE_END, MESSAGE_START, Tokenizer
+
+Role = Literal["system", "user", "assistant"]
+ROLES: tuple[Role, ...] = ("system", "user", "assistant")
+
+DEFAULT_SYSTEM_PROMPT = (
+    "You are Frontdesk, a calm and concise support assistant. You run offline on the user's "
+    "computer and cannot see accounts, orders or the web."
+)
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message of a conversation."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True)
+class Note:
+    """A passage the user supplies for the answer to be grounded in; cited as [n], from 1."""
+
+    title: str
+    text: str
+
+
+def grounded_question(question: str, notes: Sequence[Note]) -> str:
+    """Return a user message that carries numbered notes and the question."""
+    lines = ["Answer from these notes and cite them as [n]."]
+    lines += [f"[{n}] {note.title}: {note.text}" for n, note in enumerate(notes, start=1)]
+    return "\n".join(lines) + f"\n\nQuestion: {question.strip()}"
+
+
+def encode_message(message: Message, tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
+    """Encode one message.
+
+    Returns:
+        ids, and a mask of the same length: 1 where training counts the loss (an assistant's
+        text and its end token), 0 elsewhere.
+    """
+    start, end = tokenizer.special(MESSAGE_START), tokenizer.special(MESSAGE_END)
+    head = [start, *tokenizer.encode(f"{message.role}\n")]
+    body = [*tokenizer.encode(message.content.strip()), end]
+    tail = tokenizer.encode("\n")
+    counted = 1 if message.role == "assistant" else 0
+    return head + body + tail, [0] * len(head) + [counted] * len(body) + [0] * len(tail)
+
+
+def encode_conversation(
+    messages: Sequence[Message], tokenizer: Tokenizer
+) -> tuple[list[int], list[int]]:
+    """Encode a whole conversation for training: ids and loss mask, see ``encode_message``."""
+    ids: list[int] = []
+    mask: list[int] = []
+    for message in messages:
+        message_ids, message_mask = encode_message(message, tokenizer)
+        ids += message_ids
+        mask += message_mask
+    return ids, mask
+
+
+def encode_prompt(messages: Sequence[Message], tokenizer: Tokenizer) -> list[int]:
+    """Encode a conversation that ends where the assistant's answer begins.
+
+    The ids of a conversation are a prefix of the ids of its continuation, so a cache of keys
+    and values stays valid from turn to turn. A last message of the assistant's is left open:
+    the model continues it.
+    """
+    *earlier, last = messages
+    ids, _ = encode_conversation(earlier, tokenizer)
+    if last.role == "assistant":
+        head = [tokenizer.special(MESSAGE_START), *tokenizer.encode("assistant\n")]
+        return ids + head + tokenizer.encode(last.content.lstrip())
+    ids += encode_message(last, tokenizer)[0]
+    return [*ids, tokenizer.special(MESSAGE_START), *tokenizer.encode("assistant\n")]

@@ -1,0 +1,55 @@
+"""Errors for people and the exit codes of every command.
+
+An error says what happened, where, and what to do about it. Front doors print ``message`` and
+``hint``; nobody ever sees a traceback.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """Exit codes are an API: scripts depend on them."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    BAD_INPUT = 3
+    MODEL = 4
+    INTERRUPTED = 130  # 128 + SIGINT, the shells' convention
+
+
+class AssistantError(Exception):
+    """Something a person should read.
+
+    Args:
+        message: what happened and where, one line, no trailing full stop needed.
+        hint: what to do about it, one line, or empty.
+    """
+
+    exit_code: ExitCode = ExitCode.FAILED
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}. {self.hint}" if self.hint else self.message
+
+
+class BadInputError(AssistantError):
+    """The input cannot be used as it is (empty, too long, not a mail, no such file)."""
+
+    exit_code = ExitCode.BAD_INPUT
+
+
+class ModelError(AssistantError):
+    """A model bundle is missing, damaged, or newer than this program."""
+
+    exit_code = ExitCode.MODEL
+
+
+class StorageError(AssistantError):
+    """The data directory or the database cannot be used."""
