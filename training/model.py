@@ -1,0 +1,255 @@
+"""One decoder-only transformer for every model: our presets and imported Llama-layout weights.
+
+RMSNorm (https://arxiv.org/abs/1910.07467), rotary positions (https://arxiv.org/abs/2104.09864),
+grouped-query attention (https://arxiv.org/abs/2305.13245), SwiGLU
+(https://arxiv.org/abs/2002.05202), tied embeddings, optional QK-norm
+(https://arxiv.org/abs/2302.05442). Parameter names are Hugging Face's Llama names, so a
+checkpoint's safetensors file is readable elsewhere.
+
+Shapes: B batch, T tokens, S keys (past + T), D width, H query heads, K key/value heads,
+E head dimension, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from assistant.bundle import Architecture
+
+
+@dataclass(frozen=True)
+class LayerCache:
+    """Keys and values of one layer, each [B, K, S, E]; keys are already rotated."""
+
+    key_BKSE: Tensor
+    value_BKSE: Tensor
+
+
+def rope_tables(length: int, head_dim: int, theta: float) -> tuple[Tensor, Tensor]:
+    """Return cos and sin, each [length, head_dim / 2], float32 (angles computed in float64)."""
+    frequency = theta ** (-torch.arange(0, head_dim, 2, dtype=torch.float64) / head_dim)
+    angle = torch.outer(torch.arange(length, dtype=torch.float64), frequency)
+    return angle.cos().float(), angle.sin().float()
+
+
+def apply_rope(x_BHTE: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotate the two halves of the head dimension; cos and sin broadcast to [B, 1, T, E / 2]."""
+    first, second = x_BHTE.float().chunk(2, dim=-1)
+    rotated = torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
+    return rotated.to(x_BHTE.dtype)
+
+
+class RMSNorm(nn.Module):
+    """Root-mean-square norm with a gain, computed in float32."""
+
+    def __init__(self, width: int, epsilon: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.epsilon = epsilon
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise the last dimension."""
+        normed = F.rms_norm(x.float(), (x.shape[-1],), self.weight.float(), self.epsilon)
+        return normed.to(x.dtype)
+
+
+class Attention(nn.Module):
+    """Grouped-query self-attention with rotary positions."""
+
+    def __init__(self, a: Architecture) -> None:
+        super().__init__()
+        self.heads, self.kv_heads, self.head_dim = a.heads, a.kv_heads, a.head_dim
+        self.q_proj = nn.Linear(a.width, a.heads * a.head_dim, bias=False)
+        self.k_proj = nn.Linear(a.width, a.kv_heads * a.head_dim, bias=False)
+        self.v_proj = nn.Linear(a.width, a.kv_heads * a.head_dim, bias=False)
+        self.o_proj = nn.Linear(a.heads * a.head_dim, a.width, bias=False)
+        self.q_norm = RMSNorm(a.head_dim, a.norm_epsilon) if a.qk_norm else nn.Identity()
+        self.k_norm = RMSNorm(a.head_dim, a.norm_epsilon) if a.qk_norm else nn.Identity()
+
+    def forward(
+        self,
+        x_BTD: Tensor,
+        rope: tuple[Tensor, Tensor],
+        mask: Tensor | None,
+        past: LayerCache | None,
+    ) -> tuple[Tensor, LayerCache]:
+        """Attend; ``mask`` [B, 1, T, S] (True: may look) replaces plain causality."""
+        B, T, _ = x_BTD.shape
+        q = self.q_norm(self.q_proj(x_BTD).view(B, T, self.heads, self.head_dim)).transpose(1, 2)
+        k = self.k_norm(self.k_proj(x_BTD).view(B, T, self.kv_heads, self.head_dim))
+        v = self.v_proj(x_BTD).view(B, T, self.kv_heads, self.head_dim).transpose(1, 2)
+        q, k = apply_rope(q, *rope), apply_rope(k.transpose(1, 2), *rope)
+        if past is not None:
+            k = torch.cat([past.key_BKSE, k], dim=2)
+            v = torch.cat([past.value_BKSE, v], dim=2)
+        cache = LayerCache(k, v)
+        S = k.shape[2]
+        if mask is None and 1 < T < S:
+            mask = torch.ones(T, S, dtype=torch.bool, device=q.device).tril(S - T)
+        y = F.scaled_dot_product_attention(
+            q,
+            k,
+            v,
+            attn_mask=mask,
+            is_causal=mask is None and T > 1,
+            enable_gqa=self.heads != self.kv_heads,
+        )
+        return self.o_proj(y.transpose(1, 2).reshape(B, T, -1)), cache
+
+
+class FeedForward(nn.Module):
+    """SwiGLU: down(silu(gate(x)) * up(x))."""
+
+    def __init__(self, a: Architecture) -> None:
+        super().__init__()
+        self.gate_proj = nn.Linear(a.width, a.feed_forward, bias=False)
+        self.up_proj = nn.Linear(a.width, a.feed_forward, bias=False)
+        self.down_proj = nn.Linear(a.feed_forward, a.width, bias=False)
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        """Apply to each position."""
+        return self.down_proj(F.silu(self.gate_proj(x_BTD)) * self.up_proj(x_BTD))
+
+
+class Block(nn.Module):
+    """Pre-norm attention and feed-forward with residual connections."""
+
+    def __init__(self, a: Architecture) -> None:
+        super().__init__()
+        self.input_layernorm = RMSNorm(a.width, a.norm_epsilon)
+        self.self_attn = Attention(a)
+        self.post_attention_layernorm = RMSNorm(a.width, a.norm_epsilon)
+        self.mlp = FeedForward(a)
+
+    def forward(
+        self,
+        x_BTD: Tensor,
+        rope: tuple[Tensor, Tensor],
+        mask: Tensor | None,
+        past: LayerCache | None,
+    ) -> tuple[Tensor, LayerCache]:
+        """Apply the block; returns the residual stream and this layer's keys and values."""
+        attended, cache = self.self_attn(self.input_layernorm(x_BTD), rope, mask, past)
+        x_BTD = x_BTD + attended
+        return x_BTD + self.mlp(self.post_attention_layernorm(x_BTD)), cache
+
+
+class Transformer(nn.Module):
+    """Token ids to hidden states and, through the tied embedding, to logits."""
+
+    def __init__(self, architecture: Architecture, context_length: int) -> None:
+        super().__init__()
+        a = architecture
+        self.architecture, self.context_length = a, context_length
+        self.embed_tokens = nn.Embedding(a.vocabulary_size, a.width)
+        self.layers = nn.ModuleList(Block(a) for _ in range(a.layers))
+        self.norm = RMSNorm(a.width, a.norm_epsilon)
+        cos, sin = rope_tables(context_length, a.head_dim, a.rope_theta)
+        self.register_buffer("cos", cos, persistent=False)
+        self.register_buffer("sin", sin, persistent=False)
+        self.cos: Tensor
+        self.sin: Tensor
+
+    @torch.no_grad()
+    def initialize(self, seed: int) -> None:
+        """Draw fresh weights: normal(0, 1/sqrt(fan_in)), projections into the residual zero.
+
+        Zero output projections make every block the identity at the start (the muP-style
+        initialisation of modded-nanogpt); the embedding is normal(0, 0.02) so that the tied
+        head starts near uniform logits.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        for name, parameter in self.named_parameters():
+            if parameter.ndim < 2:
+                parameter.fill_(1.0)
+            elif name.endswith(("o_proj.weight", "down_proj.weight")):
+                parameter.zero_()
+            else:
+                deviation = 0.02 if "embed" in name else parameter.shape[1] ** -0.5
+                drawn = torch.randn(parameter.shape, generator=generator) * deviation
+                parameter.copy_(drawn.to(parameter.device))
+
+    def hidden(
+        self,
+        ids_BT: Tensor,
+        positions_BT: Tensor | None = None,
+        mask_BTS: Tensor | None = None,
+        past: list[LayerCache] | None = None,
+    ) -> tuple[Tensor, list[LayerCache]]:
+        """Return the final normed hidden states [B, T, D] and each layer's cache.
+
+        Args:
+            ids_BT: token ids.
+            positions_BT: position of each token; by default they count on from the past.
+            mask_BTS: True where a token may look; by default causal. Packed documents pass one.
+            past: caches of the tokens before.
+
+        Raises:
+            ValueError: the tokens reach beyond ``context_length``.
+        """
+        T = ids_BT.shape[1]
+        start = 0 if past is None else past[0].key_BKSE.shape[2]
+        if positions_BT is None:
+            if start + T > self.context_length:
+                raise ValueError(
+                    f"{start + T} tokens are more than the context of {self.context_length}"
+                )
+            rope = self.cos[start : start + T], self.sin[start : start + T]
+        else:
+            rope = self.cos[positions_BT][:, None], self.sin[positions_BT][:, None]
+        mask = None if mask_BTS is None else mask_BTS[:, None]
+        x_BTD = self.embed_tokens(ids_BT)
+        caches = []
+        for index, layer in enumerate(self.layers):
+            x_BTD, cache = layer(x_BTD, rope, mask, None if past is None else past[index])
+            caches.append(cache)
+        return self.norm(x_BTD), caches
+
+    def logits(self, hidden_BTD: Tensor) -> Tensor:
+        """Return logits [..., V] in float32 through the tied embedding."""
+        return F.linear(hidden_BTD, self.embed_tokens.weight).float()
+
+    def forward(
+        self, ids_BT: Tensor, positions_BT: Tensor | None = None, mask_BTS: Tensor | None = None
+    ) -> Tensor:
+        """Return the logits [B, T, V] of every position."""
+        return self.logits(self.hidden(ids_BT, positions_BT, mask_BTS)[0])
+
+
+def document_mask(documents_BT: Tensor) -> Tensor:
+    """Return [B, T, T]: causal, and only within the same document (packing)."""
+    T = documents_BT.shape[1]
+    same = documents_BT[:, :, None] == documents_BT[:, None, :]
+    return same & torch.ones(T, T, dtype=torch.bool, device=documents_BT.device).tril()
+
+
+class SequenceClassifier(nn.Module):
+    """A transformer with a linear head over the last real token of each sequence."""
+
+    def __init__(self, transformer: Transformer, labels: int) -> None:
+        super().__init__()
+        self.transformer = transformer
+        self.score = nn.Linear(transformer.architecture.width, labels)
+
+    def pooled(self, ids_BT: Tensor, lengths_B: Tensor) -> Tensor:
+        """Return the hidden state [B, D] of the last real token.
+
+        Sequences are padded on the right: causal attention never lets a real token see padding,
+        so padding and batch mates cannot change the result.
+        """
+        hidden_BTD, _ = self.transformer.hidden(ids_BT)
+        rows = torch.arange(ids_BT.shape[0], device=ids_BT.device)
+        return hidden_BTD[rows, lengths_B - 1]
+
+    def forward(self, ids_BT: Tensor, lengths_B: Tensor) -> Tensor:
+        """Return logits [B, labels] in float32."""
+        return self.score(self.pooled(ids_BT, lengths_B)).float()
+
+
+def parameter_count(module: nn.Module) -> int:
+    """Number of parameters (a tied weight counts once)."""
+    return sum(parameter.numel() for parameter in module.parameters())
