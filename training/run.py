@@ -1,0 +1,210 @@
+"""The run folder: what was asked, on what machine, with what data, and what came out.
+
+```
+runs/NAME/
+  config.json       stage, settings, command line
+  environment.json  python, torch, device, processor, commit
+  data.json         sha256 of the data files
+  metrics.jsonl     one object a logged step
+  summary.json      the closing figures
+  checkpoint/       see training/checkpoint.py
+```
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from training.config import to_json
+from training.progress import Progress
+
+CONFIG, ENVIRONMENT, DATA = "config.json", "environment.json", "data.json"
+METRICS, SUMMARY, CHECKPOINT = "metrics.jsonl", "summary.json", "checkpoint"
+
+
+class Paused(Exception):
+    """A run stopped before its end, with everything saved; ``--resume`` goes on with it."""
+
+    def __init__(self, directory: Path, step: int, interrupted: bool) -> None:
+        super().__init__(f"{directory}: stopped after step {step}; go on with --resume")
+        self.directory, self.step, self.interrupted = directory, step, interrupted
+
+
+@dataclass
+class Run:
+    """A run folder and what is written to it."""
+
+    directory: Path
+    stage: str
+
+    @classmethod
+    def create(
+        cls,
+        directory: Path,
+        stage: str,
+        config: Any,
+        argv: Sequence[str] | None = None,
+        resume: bool = False,
+    ) -> Run:
+        """Create the folder, or open it again to resume.
+
+        Args:
+            config: the stage's config dataclass.
+            argv: the command line, by default this process's.
+
+        Raises:
+            ValueError: the folder holds a run already and ``resume`` is not set, or it holds
+                one of another stage.
+        """
+        directory = Path(directory)
+        path = directory / CONFIG
+        settings = to_json(config)
+        if path.exists():
+            if not resume:
+                raise ValueError(
+                    f"{directory} holds a run already: go on with --resume, "
+                    "or choose another folder with --output"
+                )
+            before = json.loads(path.read_text(encoding="utf-8"))
+            if before.get("stage") != stage:
+                raise ValueError(f"{directory} holds a run of {before.get('stage')}, not {stage}")
+            for key, (old, new) in _changes(before.get("config", {}), settings).items():
+                print(f"warning: resuming with {key} = {new} (was {old})", file=sys.stderr)
+        directory.mkdir(parents=True, exist_ok=True)
+        command = list(sys.argv if argv is None else argv)
+        _write(path, {"stage": stage, "config": settings, "argv": command})
+        _write(directory / ENVIRONMENT, environment())
+        return cls(directory, stage)
+
+    @property
+    def checkpoint(self) -> Path:
+        """The folder of the run's checkpoint."""
+        return self.directory / CHECKPOINT
+
+    @property
+    def resumable(self) -> bool:
+        """Whether a checkpoint has been saved here."""
+        place = self.checkpoint
+        return place.exists() or place.with_name(f".{place.name}.old").exists()
+
+    def data(self, hashes: Mapping[str, str]) -> None:
+        """Record the sha256 of each data file, by name."""
+        _write(self.directory / DATA, dict(hashes))
+
+    def log(self, metrics: Mapping[str, Any]) -> None:
+        """Append one line to metrics.jsonl."""
+        with (self.directory / METRICS).open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(dict(metrics)) + "\n")
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Return the logged lines; a line cut short by a crash is left out."""
+        path = self.directory / METRICS
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        rows = []
+        for line in lines:
+            try:
+                rows.append(json.loads(line))
+            except ValueError:
+                continue
+        return rows
+
+    def rewind(self, step: int) -> None:
+        """Forget the logged lines after ``step``: a resumed run writes them again."""
+        rows = [row for row in self.metrics() if row.get("step", 0) <= step]
+        path = self.directory / METRICS
+        building = path.with_suffix(".tmp")
+        building.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        building.replace(path)
+
+    def progress(self, label: str | None = None) -> Progress:
+        """Return a progress display for this run; use it in a ``with``."""
+        return Progress(label or self.stage)
+
+    def summary(self, values: Mapping[str, Any]) -> None:
+        """Write summary.json and print the closing ``key: value`` lines to stdout."""
+        _write(self.directory / SUMMARY, dict(values))
+        for key, value in values.items():
+            print(f"{key}: {value:.6g}" if isinstance(value, float) else f"{key}: {value}")
+
+
+def environment() -> dict[str, Any]:
+    """Return what a figure depends on besides code and data."""
+    packages = {}
+    for name in ("torch", "tokenizers", "safetensors", "numpy", "onnx", "onnxruntime"):
+        try:
+            packages[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    import torch
+
+    accelerator = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+        "threads": torch.get_num_threads(),
+        "accelerator": accelerator,
+        "packages": packages,
+        "commit": commit(),
+    }
+
+
+def commit() -> str | None:
+    """Return the checkout's commit, with ``+changes`` when files differ; None outside git."""
+    here = Path(__file__).resolve().parent
+    try:
+        head = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True
+        ).stdout.strip()
+        changed = subprocess.run(
+            ["git", "status", "--porcelain", "--untracked-files=no"],
+            cwd=here,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return f"{head}+changes" if changed else head
+
+
+def sha256(path: Path) -> str:
+    """Return the sha256 of a file, read in pieces."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor()
+
+
+def _changes(before: Any, after: Any, prefix: str = "") -> dict[str, tuple[Any, Any]]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        found: dict[str, tuple[Any, Any]] = {}
+        for key in before.keys() | after.keys():
+            found |= _changes(before.get(key), after.get(key), f"{prefix}{key}.")
+        return found
+    return {} if before == after else {prefix.rstrip("."): (before, after)}
+
+
+def _write(path: Path, data: Any) -> None:
+    building = path.with_suffix(".tmp")
+    building.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+    building.replace(path)
