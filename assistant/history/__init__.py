@@ -1,0 +1,20 @@
+"""Conversations on disk: stored as they happen, searchable, really deletable."""
+
+from assistant.history.records import (
+    Conversation,
+    MessageStatus,
+    SearchHit,
+    StoredMessage,
+)
+from assistant.history.search import snippet_parts
+from assistant.history.store import ROOT, History
+
+__all__ = [
+    "ROOT",
+    "Conversation",
+    "History",
+    "MessageStatus",
+    "SearchHit",
+    "StoredMessage",
+    "snippet_parts",
+]

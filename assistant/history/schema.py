@@ -1,0 +1,88 @@
+"""The database's schema: append-only migrations. A shipped one is never edited; add the next.
+
+Statements are executed one by one: ``executescript`` would commit the transaction a migration
+runs in.
+"""
+
+from __future__ import annotations
+
+from sqlite_utils import Database, Migrations
+
+migrations = Migrations("frontdesk.history")
+
+
+def known_migrations() -> set[str]:
+    """Return the names of all migrations this program has; any other comes from a newer one."""
+    empty = Database(memory=True, execute_plugins=False)
+    try:
+        return {migration.name for migration in migrations.pending(empty)}
+    finally:
+        empty.close()
+
+
+@migrations()
+def m001_conversations_and_messages(db: Database) -> None:
+    """The tree of messages, and their full-text index kept in step by triggers."""
+    for statement in (
+        """
+        CREATE TABLE conversation (
+            id TEXT PRIMARY KEY,
+            title TEXT NOT NULL DEFAULT '',
+            created TEXT NOT NULL,
+            updated TEXT NOT NULL,
+            model TEXT NOT NULL,
+            system_prompt TEXT NOT NULL,
+            leaf_id TEXT REFERENCES message(id) DEFERRABLE INITIALLY DEFERRED
+        ) STRICT
+        """,
+        "CREATE INDEX conversation_by_update ON conversation(updated DESC)",
+        # parent_id has no ON DELETE CASCADE: each level of a cascade counts as a trigger, and
+        # SQLite stops at 1000 of them, a long conversation has more.
+        """
+        CREATE TABLE message (
+            number INTEGER PRIMARY KEY,
+            id TEXT NOT NULL UNIQUE,
+            conversation_id TEXT NOT NULL REFERENCES conversation(id) ON DELETE CASCADE,
+            parent_id TEXT REFERENCES message(id) DEFERRABLE INITIALLY DEFERRED,
+            role TEXT NOT NULL CHECK (role IN ('system', 'user', 'assistant')),
+            content TEXT NOT NULL,
+            status TEXT NOT NULL
+                CHECK (status IN ('complete', 'streaming', 'stopped', 'interrupted', 'failed')),
+            created TEXT NOT NULL,
+            updated TEXT NOT NULL,
+            model TEXT NOT NULL DEFAULT '',
+            options TEXT NOT NULL DEFAULT '{}',
+            statistics TEXT NOT NULL DEFAULT '{}',
+            error TEXT NOT NULL DEFAULT '',
+            process INTEGER NOT NULL DEFAULT 0
+        ) STRICT
+        """,
+        "CREATE INDEX message_by_conversation ON message(conversation_id)",
+        "CREATE INDEX message_by_parent ON message(parent_id)",
+        "CREATE INDEX message_streaming ON message(status) WHERE status = 'streaming'",
+        """
+        CREATE VIRTUAL TABLE message_search USING fts5(
+            content, content='message', content_rowid='number',
+            tokenize="unicode61 remove_diacritics 2"
+        )
+        """,
+        """
+        CREATE TRIGGER message_inserted AFTER INSERT ON message BEGIN
+            INSERT INTO message_search(rowid, content) VALUES (new.number, new.content);
+        END
+        """,
+        """
+        CREATE TRIGGER message_deleted AFTER DELETE ON message BEGIN
+            INSERT INTO message_search(message_search, rowid, content)
+            VALUES ('delete', old.number, old.content);
+        END
+        """,
+        """
+        CREATE TRIGGER message_updated AFTER UPDATE OF content ON message BEGIN
+            INSERT INTO message_search(message_search, rowid, content)
+            VALUES ('delete', old.number, old.content);
+            INSERT INTO message_search(rowid, content) VALUES (new.number, new.content);
+        END
+        """,
+    ):
+        db.conn.execute(statement)
