@@ -1,0 +1,225 @@
+"""A conversation between a person and a model, stored as it happens; every front door uses it."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+import time
+from collections.abc import Iterator
+from threading import Event
+
+from assistant.chat import ChatModel, Chunk, Completion, GenerationOptions
+from assistant.conversation import Message
+from assistant.errors import AssistantError, BadInputError, StorageError
+from assistant.history import History, MessageStatus, StoredMessage
+from assistant.text import sanitize_line
+from assistant.window import fit_window
+
+FLUSH_SECONDS = 0.4  # an answer is stored at least twice a second while it is said
+
+
+class ChatSession:
+    """One conversation between a person and a model.
+
+    Args:
+        history: where it is kept; ``History(None)`` keeps it in memory.
+        model: who answers.
+        options: how answers are sampled; None takes the model's defaults.
+        system_prompt: None takes the conversation's, for a new one the model's; "" sends none.
+        conversation_id: the conversation to go on with; None begins one with the first question.
+
+    Attributes:
+        conversation_id: None until the first question is stored.
+        options: may be changed between answers.
+        dropped_messages: how many of the oldest messages the last prompt left out because the
+            model's window is full.
+        storage_error: why the last answer could not be stored; the answer itself went on.
+
+    Raises:
+        BadInputError: there is no such conversation.
+    """
+
+    def __init__(
+        self,
+        history: History,
+        model: ChatModel,
+        options: GenerationOptions | None = None,
+        system_prompt: str | None = None,
+        conversation_id: str | None = None,
+    ) -> None:
+        self.history = history
+        self.model = model
+        self.options = model.options if options is None else options
+        self.conversation_id: str | None = None
+        self.dropped_messages = 0
+        self.storage_error: StorageError | None = None
+        if conversation_id is not None:
+            conversation = history.conversation(conversation_id)
+            self.conversation_id = conversation.id
+            if system_prompt is None:
+                system_prompt = conversation.system_prompt
+        self.system_prompt = model.system_prompt if system_prompt is None else system_prompt
+
+    def messages(self) -> list[StoredMessage]:
+        """Return the messages of the current branch, oldest first."""
+        return self.history.messages(self.conversation_id) if self.conversation_id else []
+
+    @property
+    def last_answer(self) -> StoredMessage | None:
+        """The last answer of the current branch."""
+        return next((m for m in reversed(self.messages()) if m.role == "assistant"), None)
+
+    def ask(self, text: str, cancel: Event) -> Iterator[Chunk | Completion]:
+        """Store a question and stream the answer.
+
+        The question is checked and committed when this returns, before the model is asked.
+
+        Raises:
+            BadInputError: the question is empty or longer than the model's window; nothing is
+                stored then.
+            StorageError: the question could not be stored.
+        """
+        return self._ask(text, None, self.messages(), cancel)
+
+    def edit(self, message_id: str, text: str, cancel: Event) -> Iterator[Chunk | Completion]:
+        """Ask another question in the place of an earlier one, as a new branch; see ``ask``."""
+        from assistant.history import ROOT
+
+        edited = self.history.message(message_id)
+        branch = self.messages()
+        ids = [message.id for message in branch]
+        if edited.role != "user" or edited.id not in ids:
+            raise BadInputError("Only a question of this conversation can be edited")
+        before = branch[: ids.index(edited.id)]
+        return self._ask(text, edited.parent_id or ROOT, before, cancel)
+
+    def regenerate(self, cancel: Event) -> Iterator[Chunk | Completion]:
+        """Answer the last question once more; the new answer is a sibling of the old one.
+
+        Raises:
+            BadInputError: nothing was asked yet.
+        """
+        branch = self.messages()
+        while branch and branch[-1].role != "user":
+            branch.pop()
+        if not branch:
+            raise BadInputError("There is no question to answer yet")
+        prompt = self._prompt(branch)
+        options = self._sampled_options()
+        answer = self.history.begin_answer(
+            branch[-1].id, self.model.name, dataclasses.asdict(options)
+        )
+        return self._stream(prompt, options, answer, cancel)
+
+    def continue_answer(self, cancel: Event) -> Iterator[Chunk | Completion]:
+        """Go on with an answer that was stopped, interrupted, or cut by a limit.
+
+        Only what is new is yielded; the stored answer holds both.
+
+        Raises:
+            BadInputError: the last message is no answer, or one that ended by itself.
+        """
+        branch = self.messages()
+        if not branch or branch[-1].role != "assistant":
+            raise BadInputError("There is no answer to continue")
+        answer = branch[-1]
+        if answer.status == "complete" and answer.statistics.get("stop_reason") == "end":
+            raise BadInputError("The last answer is complete")
+        if answer.status == "streaming":
+            raise BadInputError("The last answer is still being said")
+        prompt = self._prompt(branch if answer.content.strip() else branch[:-1])
+        answer = self.history.resume_answer(answer.id)
+        return self._stream(prompt, self._sampled_options(), answer, cancel)
+
+    def _ask(
+        self, text: str, parent_id: str | None, before: list[StoredMessage], cancel: Event
+    ) -> Iterator[Chunk | Completion]:
+        if not text.strip():
+            raise BadInputError("The question is empty")
+        prompt = self._prompt(before, text)
+        if self.conversation_id is None:
+            conversation = self.history.create_conversation(self.model.name, self.system_prompt)
+            self.conversation_id = conversation.id
+        question = self.history.add_user_message(self.conversation_id, text, parent_id)
+        options = self._sampled_options()
+        answer = self.history.begin_answer(
+            question.id, self.model.name, dataclasses.asdict(options)
+        )
+        return self._stream(prompt, options, answer, cancel)
+
+    def _sampled_options(self) -> GenerationOptions:
+        # Drawn here, not by the sampler, so that the answer's row can replay it.
+        if self.options.temperature > 0 and self.options.seed is None:
+            return self.options.updated(seed=secrets.randbelow(2**31))
+        return self.options
+
+    def _prompt(self, branch: list[StoredMessage], question: str | None = None) -> list[Message]:
+        messages = [Message(m.role, m.content) for m in branch if m.content.strip()]
+        if question is not None:
+            messages.append(Message("user", question))
+        system = [Message("system", self.system_prompt)] if self.system_prompt.strip() else []
+        prompt, self.dropped_messages = fit_window(
+            system, messages, self.model, self.options.max_tokens
+        )
+        return prompt
+
+    def _stream(
+        self,
+        prompt: list[Message],
+        options: GenerationOptions,
+        answer: StoredMessage,
+        cancel: Event,
+    ) -> Iterator[Chunk | Completion]:
+        said = [answer.content] if answer.content else []
+        completion: Completion | None = None
+        status: MessageStatus = "interrupted"
+        error = ""
+        self.storage_error = None
+        flushed = time.monotonic()
+        try:
+            for event in self.model.stream(prompt, options, cancel):
+                if isinstance(event, Completion):
+                    completion = event
+                    status = "stopped" if event.stop_reason == "stopped" else "complete"
+                    # Stored before it is yielded: whoever has the completion may close the stream.
+                    self._finish(answer, said, status, completion)
+                else:
+                    said.append(event.text)
+                    if time.monotonic() - flushed >= FLUSH_SECONDS:
+                        self._flush(answer, said)
+                        flushed = time.monotonic()
+                yield event
+        except (GeneratorExit, KeyboardInterrupt):
+            status = "stopped"
+            raise
+        except Exception as failure:
+            status = "failed"
+            text = failure.message if isinstance(failure, AssistantError) else repr(failure)
+            error = sanitize_line(text)
+            raise
+        finally:
+            if completion is None:
+                self._finish(answer, said, status, None, error)
+
+    def _flush(self, answer: StoredMessage, said: list[str]) -> None:
+        try:
+            self.history.update_answer(answer.id, "".join(said))
+        except StorageError as error:
+            self.storage_error = error
+
+    def _finish(
+        self,
+        answer: StoredMessage,
+        said: list[str],
+        status: MessageStatus,
+        completion: Completion | None,
+        error: str = "",
+    ) -> None:
+        statistics = dataclasses.asdict(completion) if completion else {}
+        statistics.pop("text", None)
+        if self.dropped_messages:
+            statistics["dropped_messages"] = self.dropped_messages
+        try:
+            self.history.finish_answer(answer.id, "".join(said), status, statistics, error)
+        except StorageError as failure:
+            self.storage_error = failure
