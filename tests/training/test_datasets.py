@@ -1,0 +1,119 @@
+"""Our own data: whole, well formed, split without leaks."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import lzma
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from training.datasets import DIALOGUE_FILES, WRITTEN
+from training.datasets.jsonl import files_sha256, find_files, read_rows
+from training.datasets.splits import split_of, split_unit
+
+RESERVED = re.compile(r"\.(example|invalid|test)(\.|$)")  # RFC 2606
+
+
+def _rows(stem: str) -> list[dict[str, object]]:
+    return [row for _, row in read_rows(WRITTEN / f"{stem}.jsonl")]
+
+
+@pytest.mark.parametrize("stem", DIALOGUE_FILES)
+def test_dialogues_alternate_and_end_with_the_assistant(stem: str) -> None:
+    for row in _rows(stem):
+        messages = row["messages"]
+        assert isinstance(messages, list)
+        roles = [message["role"] for message in messages]
+        assert roles == ["user", "assistant"] * (len(roles) // 2), row["id"]
+        assert all("{{" not in message["content"] for message in messages), row["id"]
+        assert row["kind"] == "multi" or len(roles) == 2, row["id"]
+
+
+def test_ids_are_unique_in_all_files() -> None:
+    ids = Counter(row["id"] for stem in (*DIALOGUE_FILES, "mail") for row in _rows(stem))
+    assert [i for i, n in ids.items() if n > 1] == []
+
+
+def test_mail_is_labelled_and_uses_reserved_domains_only() -> None:
+    for row in _rows("mail"):
+        assert row["label"] in ("ham", "spam")
+        headers = row["headers"]
+        assert isinstance(headers, dict)
+        domain = headers["From"].rpartition("@")[2].strip("> ")
+        assert RESERVED.search(f".{domain}"), row["id"]
+
+
+def test_counts_in_the_readme_are_the_counts_of_the_files() -> None:
+    readme = (WRITTEN / "README.md").read_text(encoding="utf-8")
+    for stem in (*DIALOGUE_FILES, "mail"):
+        assert f"| `{stem}.jsonl` | {len(_rows(stem))} |" in readme
+    labels = Counter(row["label"] for row in _rows("mail"))
+    assert f"{labels['ham']} good (ham), {labels['spam']} spam" in readme
+
+
+def test_the_split_of_an_item_depends_on_its_id_alone() -> None:
+    ids = [f"acc-{n:04d}" for n in range(1, 2001)]
+    splits = {i: split_of(i) for i in ids}
+    assert splits == {i: split_of(i) for i in reversed(ids)}
+    shares = Counter(splits.values())
+    assert 0.87 < shares["train"] / 2000 < 0.93
+    assert 0.03 < shares["validation"] / 2000 < 0.07
+    assert 0.03 < shares["test"] / 2000 < 0.07
+
+
+def test_known_ids_keep_their_split_for_ever() -> None:
+    pinned = {
+        "mail-0001": "train",
+        "mail-0002": "train",
+        "mail-0010": "validation",
+        "mail-0043": "test",
+    }
+    assert {i: split_of(i) for i in pinned} == pinned
+
+
+def test_the_five_questions_of_one_organisation_share_a_split() -> None:
+    for block in range(80):
+        ids = [f"gro-{block * 5 + n:04d}" for n in range(1, 6)]
+        assert len({split_unit(i) for i in ids}) == 1
+        assert len({split_of(i) for i in ids}) == 1
+    assert split_unit("gro-0005") != split_unit("gro-0006")
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz", ".jsonl.xz"])
+def test_plain_and_compressed_lines_read_the_same(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"mail{suffix}"
+    data = (json.dumps({"text": "grüße"}) + "\n\n" + json.dumps({"text": "b"}) + "\n").encode()
+    pack = {".jsonl": bytes, ".jsonl.gz": gzip.compress, ".jsonl.xz": lzma.compress}[suffix]
+    path.write_bytes(pack(data))
+    assert list(read_rows(path)) == [
+        (f"{path}:1", {"text": "grüße"}),
+        (f"{path}:3", {"text": "b"}),
+    ]
+    assert find_files([tmp_path]) == [path]
+    assert set(files_sha256([path])) == {path.name}
+
+
+@pytest.mark.parametrize("line", ['{"text": ', "[1, 2]", "\udcff"])
+def test_a_broken_line_is_named_by_file_and_number(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "broken.jsonl"
+    path.write_bytes(b'{"a": 1}\n' + line.encode("utf-8", "surrogateescape") + b"\n")
+    with pytest.raises(ValueError, match=r"broken\.jsonl:2: "):
+        list(read_rows(path))
+
+
+def test_a_cut_archive_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "cut.jsonl.xz"
+    path.write_bytes(lzma.compress(b'{"a": 1}\n' * 100)[:-20])
+    with pytest.raises(ValueError, match=r"cut\.jsonl\.xz:.*cannot be read"):
+        list(read_rows(path))
+
+
+def test_places_without_data_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="There is no file or folder"):
+        find_files([tmp_path / "nothing"])
+    with pytest.raises(ValueError, match="holds no file"):
+        find_files([tmp_path])

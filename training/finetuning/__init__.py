@@ -1,0 +1,1 @@
+"""Fine-tuning: a foundation model becomes an assistant or a classifier."""
