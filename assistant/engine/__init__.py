@@ -1,0 +1,1 @@
+"""Tokens in, tokens out: onnxruntime on the CPU. Knows nothing of conversations."""

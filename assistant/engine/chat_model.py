@@ -1,0 +1,96 @@
+"""A chat bundle as a ``ChatModel``: messages in, text out."""
+
+from __future__ import annotations
+
+import codecs
+import time
+from collections.abc import Iterator, Sequence
+from threading import Event, Lock
+
+from assistant.bundle import Bundle, find_bundle
+from assistant.chat import Chunk, Completion, GenerationOptions
+from assistant.conversation import DEFAULT_SYSTEM_PROMPT, Message, encode_prompt
+from assistant.engine.generator import TextGenerator
+from assistant.text import sanitize
+
+
+class OnnxChatModel:
+    """Talks through a bundle's graph; one stream at a time, the others wait."""
+
+    def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
+        """Load tokenizer and weights; raises ModelError."""
+        self.bundle = bundle
+        self.tokenizer = bundle.tokenizer()
+        self.generator = TextGenerator(bundle, threads)
+        self.options = GenerationOptions().updated(**bundle.chat.get("generation", {}))
+        self._stop_tokens = frozenset(bundle.tokenizer_spec.special_tokens.values())
+        self._lock = Lock()
+
+    @property
+    def name(self) -> str:
+        """Name of the bundle."""
+        return self.bundle.name
+
+    @property
+    def context_length(self) -> int:
+        """Longest prompt plus answer, in tokens."""
+        return self.bundle.context_length
+
+    @property
+    def system_prompt(self) -> str:
+        """What the bundle was tuned with."""
+        return str(self.bundle.chat.get("system_prompt", DEFAULT_SYSTEM_PROMPT))
+
+    def count_tokens(self, messages: Sequence[Message]) -> int:
+        """Number of tokens of the prompt these messages make."""
+        return len(encode_prompt(messages, self.tokenizer))
+
+    def stream(
+        self, messages: Sequence[Message], options: GenerationOptions, cancel: Event
+    ) -> Iterator[Chunk | Completion]:
+        """Yield the answer's text as it comes, then a Completion; see ``ChatModel``."""
+        prompt = encode_prompt(messages, self.tokenizer)
+        continued = bool(messages) and messages[-1].role == "assistant"
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        said: list[str] = []
+        count = 0
+        started = time.perf_counter()
+        first = last = started
+        with self._lock:
+            tokens = self.generator.generate(prompt, options, self._stop_tokens, cancel)
+            while True:
+                try:
+                    token = next(tokens)
+                except StopIteration as stop:
+                    reason = stop.value
+                    break
+                last = time.perf_counter()
+                first = last if count == 0 else first
+                count += 1
+                text = sanitize(decoder.decode(self.tokenizer.decode_bytes([token])))
+                if not said and not continued:
+                    text = text.lstrip()
+                if text:
+                    said.append(text)
+                    yield Chunk(text)
+        rest = sanitize(decoder.decode(b"", final=True))
+        if rest:
+            said.append(rest)
+            yield Chunk(rest)
+        yield Completion(
+            text="".join(said),
+            stop_reason=reason,
+            prompt_tokens=len(prompt),
+            output_tokens=count,
+            time_to_first_token_ms=1000 * ((first if count else time.perf_counter()) - started),
+            tokens_per_second=(count - 1) / (last - first) if count > 1 else 0.0,
+        )
+
+
+def load_chat_model(name: str, threads: int | None = None) -> OnnxChatModel:
+    """Load the chat model of a bundle given by name or path.
+
+    Raises:
+        ModelError: missing, damaged, newer than this program, or no chat model.
+    """
+    return OnnxChatModel(find_bundle(name, "chat"), threads)

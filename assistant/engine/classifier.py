@@ -1,0 +1,146 @@
+"""A classification bundle: texts in, calibrated probabilities out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from threading import Lock
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assistant.bundle import Bundle, find_bundle
+from assistant.engine.runtime import open_session
+from assistant.errors import ModelError
+from assistant.plugin_api import Score
+from assistant.tokenizer import END_OF_TEXT, Tokenizer
+
+# At most this many tokens a batch: long and short texts cost alike.
+BATCH_TOKENS = 4096
+
+
+def encode_windows(text: str, tokenizer: Tokenizer, tokens: int, stride: int) -> list[list[int]]:
+    """Cut a text into overlapping windows of at most ``tokens`` ids, each closed by END_OF_TEXT.
+
+    The closing token is where the classifier reads: it has seen the whole window. An empty text
+    is one window of that token alone. Training encodes with this same function.
+    """
+    end = tokenizer.special(END_OF_TEXT)
+    ids = tokenizer.encode(text)
+    room = tokens - 1
+    starts = [0]
+    while starts[-1] + room < len(ids):
+        starts.append(starts[-1] + stride)
+    # the last window ends with the text and is as long as the others: short tails say little
+    starts[-1] = max(0, len(ids) - room) if len(starts) > 1 else 0
+    return [[*ids[start : start + room], end] for start in starts]
+
+
+class OnnxClassifier:
+    """Scores texts; calls are serialised."""
+
+    def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
+        """Load tokenizer and weights.
+
+        Raises:
+            ModelError: the bundle is damaged or incomplete.
+        """
+        facts = bundle.classification
+        try:
+            labels = [str(label) for label in facts["labels"]]
+            self._positive = labels.index(str(facts["positive"]))
+            self._threshold = float(facts["threshold"])
+            low, high = facts["unsure"]
+            self._unsure = (float(low), float(high))
+            self._temperature = float(facts["calibration"]["temperature"])
+            self._bias = float(facts["calibration"]["bias"])
+            self.window_tokens = int(facts["windows"]["tokens"])
+            self.stride = int(facts["windows"]["stride"])
+        except (KeyError, ValueError, TypeError) as error:
+            raise ModelError(
+                f"The model {bundle.name} lacks what a classifier needs ({error!r})",
+                "Export it again",
+            ) from error
+        if len(labels) != 2:
+            raise ModelError(f"The model {bundle.name} has {len(labels)} labels, expected 2")
+        self.bundle = bundle
+        self.tokenizer = bundle.tokenizer()
+        self._session = open_session(bundle, threads)
+        self._lock = Lock()
+
+    @property
+    def name(self) -> str:
+        """Name of the bundle."""
+        return self.bundle.name
+
+    @property
+    def threshold(self) -> float:
+        """Probability from which the verdict is the positive label."""
+        return self._threshold
+
+    @property
+    def unsure(self) -> tuple[float, float]:
+        """Probabilities in [low, high) are "unsure"."""
+        return self._unsure
+
+    def margins(self, windows: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+        """Return logit(positive) - logit(other) of each window, uncalibrated."""
+        order = sorted(range(len(windows)), key=lambda index: len(windows[index]))
+        result = np.zeros(len(windows))
+        batch: list[int] = []
+        for index in order:
+            # sorted by length: the newest is the longest, so it sets the batch's width
+            if batch and (len(batch) + 1) * len(windows[index]) > BATCH_TOKENS:
+                self._run(batch, windows, result)
+                batch = []
+            batch.append(index)
+        if batch:
+            self._run(batch, windows, result)
+        return result
+
+    def _run(
+        self, batch: list[int], windows: Sequence[Sequence[int]], result: NDArray[np.float64]
+    ) -> None:
+        lengths = np.array([len(windows[index]) for index in batch], np.int64)
+        ids = np.zeros((len(batch), lengths.max()), np.int64)
+        for row, index in enumerate(batch):
+            ids[row, : lengths[row]] = windows[index]
+        try:
+            with self._lock:
+                (logits,) = self._session.run(["logits"], {"input_ids": ids, "lengths": lengths})
+        except Exception as error:  # onnxruntime has no common base class
+            reason = str(error).splitlines()[0][:200]
+            raise ModelError(f"The model {self.name} failed ({reason})", "Try again") from error
+        margin = logits[:, self._positive] - logits[:, 1 - self._positive]
+        if not np.isfinite(margin).all():
+            raise ModelError(f"The model {self.name} computed scores that are no numbers")
+        result[batch] = margin
+
+    def score(self, texts: Sequence[str]) -> list[Score]:
+        """Return a calibrated score for each text; the worst window counts."""
+        cut = [
+            encode_windows(text, self.tokenizer, self.window_tokens, self.stride) for text in texts
+        ]
+        margins = self.margins([window for windows in cut for window in windows])
+        probabilities = 1 / (1 + np.exp(-(margins / self._temperature + self._bias)))
+        scores: list[Score] = []
+        start = 0
+        for windows in cut:
+            found = tuple(float(p) for p in probabilities[start : start + len(windows)])
+            start += len(windows)
+            scores.append(Score(max(found), found, sum(len(window) for window in windows)))
+        return scores
+
+
+@cache
+def _loaded(directory: str) -> OnnxClassifier:
+    return OnnxClassifier(find_bundle(directory, "classification"))
+
+
+def load_classifier(name: str) -> OnnxClassifier:
+    """Return the classifier of a bundle given by name or path, loaded once per process.
+
+    Raises:
+        ModelError: missing, damaged, newer than this program, or no classifier.
+    """
+    return _loaded(str(find_bundle(name, "classification").directory))

@@ -1,0 +1,243 @@
+"""The ONNX graphs of our transformer: one for text generation, one for classification.
+
+Generation: one graph serves prefill and decode. Keys and values live in buffers of the full
+context that the caller allocates once and binds as input and output of the same node, so
+nothing is copied; only the logits of the positions asked for are computed.
+
+Shapes: S new tokens, R positions whose logits are wanted, C context length, K key/value heads,
+E head dimension, B batch, D width.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import TensorProto
+
+from training.checkpoint import Checkpoint
+from training.exporting.graph import Graph
+from training.exporting.quantization import (
+    BLOCK,
+    Quantization,
+    QuantizedMatrix,
+    quantize_int4,
+    quantize_int8,
+)
+from training.model import Attention, Block, RMSNorm, Transformer
+
+FLOAT, INT32, INT64 = TensorProto.FLOAT, TensorProto.INT32, TensorProto.INT64
+
+
+def _array(tensor: object) -> NDArray[np.float32]:
+    return tensor.detach().float().cpu().numpy()  # type: ignore[attr-defined]
+
+
+class DecoderGraph:
+    """Builds the blocks that both graphs share."""
+
+    def __init__(self, transformer: Transformer, quantization: Quantization) -> None:
+        self.transformer, self.quantization = transformer, quantization
+        self.a = transformer.architecture
+        self.graph = Graph("decoder")
+        self.embedding = _array(transformer.embed_tokens.weight)
+        # The tied embedding stays at 8 bits: as the head it decides every logit.
+        self.quantized_embedding = (
+            None if quantization == "float32" else quantize_int8(self.embedding)
+        )
+        self.graph.weight("rope.cos", _array(transformer.cos))
+        self.graph.weight("rope.sin", _array(transformer.sin))
+
+    def matrix(self, *weights: NDArray[np.float32]) -> NDArray[np.float32] | QuantizedMatrix:
+        """Stack weights along the outputs and quantize as configured."""
+        stacked = np.concatenate(weights)
+        if self.quantization == "int8":
+            return quantize_int8(stacked)
+        if self.quantization == "int4":
+            return quantize_int4(stacked)
+        return stacked
+
+    def embed(self, ids: str) -> str:
+        """Token ids to the residual stream [B, S, D]."""
+        g = self.graph
+        if self.quantized_embedding is None:
+            return g.node("Gather", [g.weight("embedding.weight", self.embedding), ids])
+        codes = g.weight("embedding.codes", self.quantized_embedding.codes_NGb)
+        scales = g.weight("embedding.scales", self.quantized_embedding.scales_NG)
+        last = g.weight("axis.2", np.array([2], np.int64))
+        # [V, G, 32] with scales [V, G, 1]: the very tensors that the head's MatMulNBits reads.
+        blocks = g.node(
+            "GatherBlockQuantized",
+            [codes, ids, g.node("Unsqueeze", [scales, last])],
+            contrib=True,
+            bits=8,
+            block_size=BLOCK,
+            gather_axis=0,
+            quantize_axis=2,
+        )
+        padded = self.quantized_embedding.codes_NGb.shape[1] * BLOCK
+        flat = g.node("Reshape", [blocks, g.weight("shape.flat", np.array([0, 0, padded]))])
+        if padded == self.a.width:
+            return flat
+        ends = [g.weight(f"slice.{v}", np.array([v], np.int64)) for v in (0, self.a.width, 2)]
+        return g.node("Slice", [flat, *ends])
+
+    def head(self, x: str, output: str) -> None:
+        """Hidden states to logits through the tied embedding."""
+        g = self.graph
+        if self.quantized_embedding is None:
+            transposed = g.node("Transpose", ["embedding.weight"], perm=[1, 0])
+            g.node("MatMul", [x, transposed], [output])
+        else:
+            g.quantized_product(x, "embedding", self.quantized_embedding)
+            g.nodes[-1].output[0] = output
+
+    def norm(self, x: str, name: str, module: RMSNorm) -> str:
+        """RMSNorm over the last dimension."""
+        gain = self.graph.weight(f"{name}.weight", _array(module.weight))
+        return self.graph.node(
+            "SimplifiedLayerNormalization", [x, gain], axis=-1, epsilon=module.epsilon, stash_type=1
+        )
+
+    def add_norm(self, x: str, delta: str, name: str, module: RMSNorm) -> tuple[str, str]:
+        """Add to the residual stream and normalise in one node: (normed, stream)."""
+        gain = self.graph.weight(f"{name}.weight", _array(module.weight))
+        outputs = [f"{name}.normed", "", "", f"{name}.stream"]
+        self.graph.node(
+            "SkipSimplifiedLayerNormalization",
+            [x, delta, gain],
+            outputs,
+            contrib=True,
+            epsilon=module.epsilon,
+        )
+        return outputs[0], outputs[3]
+
+    def _head_norm(self, x: str, name: str, module: RMSNorm, heads: int) -> str:
+        """QK-norm: normalise each head's vector."""
+        g, E = self.graph, self.a.head_dim
+        split = g.weight(f"shape.heads.{heads}", np.array([0, 0, heads, E]))
+        joined = g.weight(f"shape.joined.{heads}", np.array([0, 0, heads * E]))
+        normed = self.norm(g.node("Reshape", [x, split]), name, module)
+        return g.node("Reshape", [normed, joined])
+
+    def attention(self, x: str, index: int, module: Attention, past: list[str]) -> str:
+        """Grouped-query attention with rotary positions over the cache."""
+        g, a, name = self.graph, self.a, f"layers.{index}.self_attn"
+        weights = [_array(m.weight) for m in (module.q_proj, module.k_proj, module.v_proj)]
+        if a.qk_norm:
+            q, k, v = (
+                g.linear(x, f"{name}.{part}", self.matrix(weight))
+                for part, weight in zip("qkv", weights, strict=True)
+            )
+            q = self._head_norm(q, f"{name}.q_norm", module.q_norm, a.heads)  # type: ignore[arg-type]
+            k = self._head_norm(k, f"{name}.k_norm", module.k_norm, a.kv_heads)  # type: ignore[arg-type]
+            query = [q, k, v]
+        else:
+            query = [g.linear(x, f"{name}.qkv", self.matrix(*weights)), "", ""]
+        present = [f"present_key.{index}", f"present_value.{index}"]
+        attended = g.node(
+            "GroupQueryAttention",
+            [*query, *past, "seqlens_k", "total_sequence_length", "rope.cos", "rope.sin"],
+            [f"{name}.attended", *present],
+            contrib=True,
+            num_heads=a.heads,
+            kv_num_heads=a.kv_heads,
+            do_rotary=1,
+            rotary_interleaved=0,
+            scale=a.head_dim**-0.5,
+        )
+        return g.linear(attended, f"{name}.o_proj", self.matrix(_array(module.o_proj.weight)))
+
+    def feed_forward(self, x: str, index: int, block: Block) -> str:
+        """SwiGLU with gate and up in one product; QuickGelu with alpha 1 is SiLU."""
+        g, name, mlp = self.graph, f"layers.{index}.mlp", block.mlp
+        both = self.matrix(_array(mlp.gate_proj.weight), _array(mlp.up_proj.weight))
+        gate, up = f"{name}.gate", f"{name}.up"
+        product = g.linear(x, f"{name}.gate_up", both)
+        g.node("Split", [product], [gate, up], axis=-1, num_outputs=2)
+        active = g.node("QuickGelu", [gate], contrib=True, alpha=1.0)
+        product = g.node("Mul", [active, up])
+        return g.linear(product, f"{name}.down_proj", self.matrix(_array(mlp.down_proj.weight)))
+
+    def blocks(self, x: str, pasts: list[list[str]]) -> str:
+        """All blocks; returns the residual stream before the final norm."""
+        delta = ""
+        for index, module in enumerate(self.transformer.layers):
+            assert isinstance(module, Block)
+            name = f"layers.{index}.input_layernorm"
+            if delta:
+                normed, x = self.add_norm(x, delta, name, module.input_layernorm)
+            else:
+                normed = self.norm(x, name, module.input_layernorm)
+            delta = self.attention(normed, index, module.self_attn, pasts[index])
+            name = f"layers.{index}.post_attention_layernorm"
+            normed, x = self.add_norm(x, delta, name, module.post_attention_layernorm)
+            delta = self.feed_forward(normed, index, module)
+        return self.graph.node("Add", [x, delta])
+
+
+def build_generation_graph(
+    transformer: Transformer, quantization: Quantization, path: Path
+) -> list[Path]:
+    """Write the graph of a generator; returns its external data files.
+
+    Inputs: ``input_ids`` int64 [1, S]; ``seqlens_k`` int32 [1] = past + S - 1;
+    ``total_sequence_length`` int32 [] = past + S; ``logit_positions`` int64 [R] (within the new
+    tokens); ``past_key.i``, ``past_value.i`` float [1, K, C, E].
+    Outputs: ``logits`` float [1, R, V]; ``present_key.i``, ``present_value.i`` (same buffers).
+    """
+    b = DecoderGraph(transformer, quantization)
+    g, a = b.graph, b.a
+    g.input("input_ids", INT64, [1, "S"])
+    g.input("seqlens_k", INT32, [1])
+    g.input("total_sequence_length", INT32, [])
+    g.input("logit_positions", INT64, ["R"])
+    g.output("logits", FLOAT, [1, "R", a.vocabulary_size])
+    pasts = []
+    for index in range(a.layers):
+        shape = [1, a.kv_heads, "C", a.head_dim]
+        names = [f"past_key.{index}", f"past_value.{index}"]
+        pasts.append([g.input(name, FLOAT, shape) for name in names])
+        for name in names:
+            g.output(name.replace("past", "present"), FLOAT, shape)
+    stream = b.blocks(b.embed("input_ids"), pasts)
+    wanted = g.node("Gather", [stream, "logit_positions"], axis=1)
+    b.head(b.norm(wanted, "norm", transformer.norm), "logits")
+    return g.save(path)
+
+
+def build_classification_graph(
+    checkpoint: Checkpoint, quantization: Quantization, path: Path
+) -> list[Path]:
+    """Write the graph of a classifier; returns its external data files.
+
+    Inputs: ``input_ids`` int64 [B, S], padded on the right; ``lengths`` int64 [B].
+    Output: ``logits`` float [B, labels], of the last real token of each row.
+    """
+    assert checkpoint.classifier is not None
+    transformer = checkpoint.transformer
+    b = DecoderGraph(transformer, quantization)
+    g = b.graph
+    ids = g.input("input_ids", INT64, ["B", "S"])
+    lengths = g.input("lengths", INT64, ["B"])
+    g.output("logits", FLOAT, ["B", len(checkpoint.labels)])
+    # Plain causal attention over all S columns: padding stands to the right, so no real token
+    # sees it, and what padding computes is never read.
+    one = g.weight("one", np.array(1, np.int64))
+    shape = g.node("Shape", [ids])
+    rows = g.node("Gather", [shape, g.weight("zero", np.array(0, np.int64))])
+    columns = g.node("Gather", [shape, one])
+    g.node("Cast", [columns], ["total_sequence_length"], to=INT32)
+    axis = g.weight("axis.0", np.array([0], np.int64))
+    last = g.node("Cast", [g.node("Sub", [columns, one])], to=INT32)
+    g.node("Expand", [last, g.node("Unsqueeze", [rows, axis])], ["seqlens_k"])
+    stream = b.blocks(b.embed(ids), [["", ""]] * b.a.layers)
+    index = g.node("Sub", [lengths, one])
+    index = g.node("Unsqueeze", [index, g.weight("axis.1", np.array([1], np.int64))])
+    pooled = g.node("GatherND", [stream, index], batch_dims=1)
+    pooled = b.norm(pooled, "norm", transformer.norm)
+    score = checkpoint.classifier.score
+    product = g.linear(pooled, "score", _array(score.weight))
+    g.node("Add", [product, g.weight("score.bias", _array(score.bias))], ["logits"])
+    return g.save(path)

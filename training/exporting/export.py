@@ -1,0 +1,124 @@
+"""Write a bundle from a checkpoint."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from assistant.bundle import BUNDLE_FILE, Bundle, file_sha256, load_bundle
+from assistant.conversation import DEFAULT_SYSTEM_PROMPT
+from assistant.engine.golden import record_chat, record_classification
+from assistant.tokenizer import write_ranks
+from training.checkpoint import Checkpoint, replace_directory
+from training.exporting.decoder import build_classification_graph, build_generation_graph
+from training.exporting.model_card import model_card
+from training.exporting.quantization import QUANTIZATIONS, Quantization
+
+GRAPH, CARD = "model.onnx", "README.md"
+GOLDEN_QUESTIONS = [
+    "How can I reset my password?",
+    "My parcel has not arrived. What should I do?",
+]
+GOLDEN_TEXTS = [
+    "",
+    "Subject: lunch\n\nShall we meet at one? The usual place is fine with me.",
+    "Subject: Your account is suspended\n\nDear customer, confirm your card within 24 hours.",
+]
+
+
+def export_bundle(
+    checkpoint: Checkpoint,
+    directory: Path,
+    name: str,
+    description: str = "",
+    quantization: Quantization = "int8",
+) -> Bundle:
+    """Write a bundle and return it; what was at ``directory`` stays until the new one is whole.
+
+    Chat and pretrained checkpoints become a generator, classification ones a classifier.
+
+    Raises:
+        ValueError: unknown quantization, or the checkpoint lacks what its task needs.
+    """
+    if quantization not in QUANTIZATIONS:
+        raise ValueError(
+            f"unknown quantization {quantization!r}; known: {', '.join(QUANTIZATIONS)}"
+        )
+    classification = checkpoint.task == "classification"
+    facts = _classification_facts(checkpoint) if classification else {}
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    building = directory.with_name(f".{directory.name}.{os.getpid()}.tmp")
+    shutil.rmtree(building, ignore_errors=True)
+    building.mkdir()
+    try:
+        spec = checkpoint.tokenizer.spec
+        write_ranks(building / spec.file, checkpoint.tokenizer.ranks)
+        graph = building / GRAPH
+        if classification:
+            build_classification_graph(checkpoint, quantization, graph)
+        else:
+            build_generation_graph(checkpoint.transformer, quantization, graph)
+        bundle = Bundle(
+            directory=building,
+            name=name,
+            description=description,
+            task="classification" if classification else "chat",
+            architecture=checkpoint.transformer.architecture,
+            context_length=checkpoint.transformer.context_length,
+            tokenizer_spec=spec,
+            graph={"file": GRAPH, "quantization": quantization, "kv_cache": "float32"},
+            files=_hashes(building),
+            chat={} if classification else _chat_facts(checkpoint),
+            classification=facts,
+            provenance=checkpoint.provenance,
+        )
+        if classification:
+            golden = record_classification(bundle, GOLDEN_TEXTS)
+        else:
+            golden = record_chat(bundle, GOLDEN_QUESTIONS)
+        bundle = _with(bundle, golden=golden)
+        card = model_card(bundle, checkpoint.extra.get("metrics", {}))
+        (building / CARD).write_text(card, encoding="utf-8")
+        bundle = _with(bundle, files=_hashes(building))
+        _write_json(bundle)
+        replace_directory(building, directory)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return load_bundle(directory)
+
+
+def _with(bundle: Bundle, **changes: Any) -> Bundle:
+    return Bundle(**(bundle.__dict__ | changes))
+
+
+def _write_json(bundle: Bundle) -> None:
+    import json
+
+    text = json.dumps(bundle.to_json(), indent=1, ensure_ascii=False) + "\n"
+    (bundle.directory / BUNDLE_FILE).write_text(text, encoding="utf-8")
+
+
+def _hashes(directory: Path) -> dict[str, str]:
+    files = sorted(path for path in directory.iterdir() if path.name != BUNDLE_FILE)
+    return {path.name: file_sha256(path) for path in files}
+
+
+def _chat_facts(checkpoint: Checkpoint) -> dict[str, Any]:
+    extra = checkpoint.extra
+    return {
+        "template": "chatml",
+        "system_prompt": extra.get("system_prompt", DEFAULT_SYSTEM_PROMPT),
+        "generation": extra.get("generation", {"temperature": 0.0, "max_tokens": 512}),
+    }
+
+
+def _classification_facts(checkpoint: Checkpoint) -> dict[str, Any]:
+    keys = ("positive", "threshold", "unsure", "calibration", "windows")
+    missing = [key for key in keys if key not in checkpoint.extra]
+    if missing:
+        raise ValueError(
+            f"the classification checkpoint lacks {', '.join(missing)}; fine-tune it again"
+        )
+    return {"labels": checkpoint.labels} | {key: checkpoint.extra[key] for key in keys}

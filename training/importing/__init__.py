@@ -1,0 +1,1 @@
+"""Bring an open model with Llama layout into a checkpoint of ours."""
