@@ -104,7 +104,7 @@ class _Position:
     metrics: dict[str, float] = field(default_factory=dict)
 
 
-def train(  # noqa: PLR0917
+def train(
     module: nn.Module,
     task: Task,
     source: BatchSource,

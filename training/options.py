@@ -13,7 +13,9 @@ from training.config import presets
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def config_options(stage: str, output: str, preset: str | None = None) -> Callable[[Command], Any]:
+def config_options(
+    stage: str, output: str, preset: str | None = None, resume: bool = True
+) -> Callable[[Command], Any]:
     """Add ``--preset``, ``--config``, ``--set``, ``--output`` and ``--resume`` to a command.
 
     They arrive as ``preset``, ``config_file``, ``overrides``, ``output`` and ``resume``.
@@ -22,6 +24,7 @@ def config_options(stage: str, output: str, preset: str | None = None) -> Callab
         stage: whose presets are offered.
         output: default run folder.
         preset: default preset.
+        resume: whether the stage can resume; without it the last option is left out.
     """
     options = [
         click.option(
@@ -52,8 +55,11 @@ def config_options(stage: str, output: str, preset: str | None = None) -> Callab
             show_default=True,
             help="Run folder.",
         ),
-        click.option("--resume", is_flag=True, help="Go on with the run in the run folder."),
     ]
+    if resume:
+        options.append(
+            click.option("--resume", is_flag=True, help="Go on with the run in the run folder.")
+        )
 
     def add(command: Command) -> Any:
         decorated: Any = command

@@ -137,6 +137,12 @@ class Run:
             print(f"{key}: {value:.6g}" if isinstance(value, float) else f"{key}: {value}")
 
 
+def checkpoint_directory(place: Path) -> Path:
+    """Return the checkpoint meant by a path: a checkpoint's folder, or its run's."""
+    inside = Path(place) / CHECKPOINT
+    return inside if inside.exists() else Path(place)
+
+
 def environment() -> dict[str, Any]:
     """Return what a figure depends on besides code and data."""
     packages = {}
@@ -145,15 +151,16 @@ def environment() -> dict[str, Any]:
             packages[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    import torch
-
-    accelerator = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    torch = sys.modules.get("torch")  # stages that do not compute do not load it
+    accelerator = None
+    if torch is not None and torch.cuda.is_available():
+        accelerator = torch.cuda.get_device_name()
     return {
         "python": platform.python_version(),
         "system": platform.platform(),
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
-        "threads": torch.get_num_threads(),
+        "threads": None if torch is None else torch.get_num_threads(),
         "accelerator": accelerator,
         "packages": packages,
         "commit": commit(),

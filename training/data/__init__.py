@@ -1,0 +1,1 @@
+"""Stage 2: text files to shards of token ids."""

@@ -1,0 +1,1 @@
+"""Stage 3: a foundation model from unlabelled text."""

@@ -1,0 +1,1 @@
+"""Stage 1: a byte-level BPE tokenizer."""
