@@ -31,11 +31,13 @@ _LOOKALIKES = str.maketrans(
     "a6breiijkmhopcdqstyxhwеABEIJKMHOPCSTYXH" + "aByeikvoptuxwABEZHIKMNOPTYXcj",
 )
 _FOREIGN = "\u0370-\u03ff\u0400-\u052f"
-_MIXED_SCRIPT = re.compile(
-    rf"\w*(?:[A-Za-z][{_FOREIGN}]|[{_FOREIGN}][A-Za-z])\w*|(?:[A-Za-z]\w*[0-9][{_FOREIGN}])\w*"
-)
+_FOREIGN_LETTER = re.compile(f"[{_FOREIGN}]")
+_LATIN_LETTER = re.compile("[A-Za-z]")
+_WORD = re.compile(r"\w+")
 _SPACED_OUT = re.compile(r"(?<![\w'])[A-Za-z]([ ._*~-])[A-Za-z](?:\1[A-Za-z]){2,40}(?![\w'])")
-_LEET_WORD = re.compile(r"(?<![\w/.=&?-])[A-Za-z]+(?:[013457@$]{1,2}[A-Za-z]+)+(?![\w/=&.@-])")
+_LEET_WORD = re.compile(
+    r"(?<![\w/.=&?@$-])[A-Za-z][A-Za-z013457@$]{3,24}[A-Za-z](?![\w/=&@$-]|\.\w)"
+)
 _LEET = str.maketrans("013457@$", "oieastas")
 _REPEATED = re.compile(r"([-_=*.~#+<>|!?$])\1{3,}")
 _URL = re.compile(r"<?(?:(?:https?|ftp)://|www\.)[^\s<>\"'\]\[(){}|\\^`]{2,2000}>?", re.IGNORECASE)
@@ -129,7 +131,16 @@ def _plain_letters(text: str) -> str:
     if not unicodedata.is_normalized("NFKC", text):
         text = unicodedata.normalize("NFKC", text)
     text = _STACKED_MARKS.sub(r"\1", text)
-    return _MIXED_SCRIPT.sub(lambda match: match[0].translate(_LOOKALIKES), text)
+    if not _FOREIGN_LETTER.search(text):
+        return text
+    return _WORD.sub(_one_script, text)
+
+
+def _one_script(match: re.Match[str]) -> str:
+    word = match[0]
+    if word.isascii() or not (_LATIN_LETTER.search(word) and _FOREIGN_LETTER.search(word)):
+        return word
+    return word.translate(_LOOKALIKES)
 
 
 def _short_url(match: re.Match[str]) -> str:
@@ -147,4 +158,4 @@ def _masked(domain: str, known: set[str]) -> str:
 def _unleet(match: re.Match[str]) -> str:
     word = match[0]
     letters = sum(character.isalpha() for character in word)
-    return word.translate(_LEET) if len(word) >= 5 and letters >= 0.6 * len(word) else word
+    return word.translate(_LEET) if 0.6 * len(word) <= letters < len(word) else word

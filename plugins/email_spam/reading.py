@@ -203,7 +203,7 @@ class _Contents:
         name, address = split_address(headers.get("from", ""))
         body = "\n\n".join(piece for piece in self.body if piece)
         if len(body) > MAX_BODY:
-            self.notes.append(f"{len(body) - MAX_BODY:,} characters in the middle were not read")
+            self.notes.append(f"Only {MAX_BODY:,} characters of the text were read, head and tail")
             tail = MAX_BODY // 4
             body = body[: MAX_BODY - tail] + "\n" + body[-tail:]
         links = [replace(link, text=sanitize_line(link.text)) for link in self.links]
