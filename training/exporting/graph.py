@@ -47,7 +47,7 @@ class Graph:
 
     def weight(self, name: str, values: NDArray[Any]) -> str:
         """Add a constant; the same name again is the same constant."""
-        self.weights.setdefault(name, np.ascontiguousarray(values))
+        self.weights.setdefault(name, np.asarray(values, order="C"))
         return name
 
     def node(

@@ -1,0 +1,153 @@
+"""A bundle as a chat model: text, statistics, faults."""
+
+from __future__ import annotations
+
+import json
+from threading import Event
+
+import numpy as np
+import pytest
+
+from assistant.bundle import BUNDLE_FILE, find_bundle
+from assistant.chat import Chunk, Completion, GenerationOptions
+from assistant.conversation import Message, encode_prompt
+from assistant.engine.chat_model import OnnxChatModel, load_chat_model
+from assistant.engine.classifier import load_classifier
+from assistant.engine.golden import check_golden
+from assistant.engine.threads import available_cores
+from assistant.errors import ModelError
+from tests.support.tiny import tiny_chat, tiny_classifier
+from training.exporting.export import export_bundle
+
+QUESTION = [Message("system", "Be brief."), Message("user", "Hi")]
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    return export_bundle(
+        tiny_chat(context_length=256), tmp_path / "models" / "tiny", "tiny", "d", "int8"
+    )
+
+
+def answer(model, messages=QUESTION, cancel=None, **options):
+    """Return all chunks' texts and the completion."""
+    *chunks, completion = model.stream(messages, GenerationOptions(**options), cancel or Event())
+    assert all(isinstance(chunk, Chunk) for chunk in chunks)
+    assert isinstance(completion, Completion)
+    return [chunk.text for chunk in chunks], completion
+
+
+def scripted(model, monkeypatch, pieces):
+    """Make the generator say these bytes, one token each."""
+    encoding = dict(enumerate(pieces))
+
+    def generate(prompt, options, stops, cancel):
+        yield from range(len(pieces))
+        return "end"
+
+    monkeypatch.setattr(model.generator, "generate", generate)
+    monkeypatch.setattr(model.tokenizer, "decode_bytes", lambda ids: encoding[ids[0]])
+
+
+def test_the_same_seed_gives_the_same_answer(bundle):
+    model = OnnxChatModel(bundle, threads=1)
+    options = {"temperature": 1.0, "seed": 5, "max_tokens": 20}
+    assert answer(model, **options)[1].text == answer(model, **options)[1].text
+
+
+def test_the_completion_carries_the_whole_text_and_honest_counts(bundle):
+    model = OnnxChatModel(bundle, threads=1)
+    texts, completion = answer(model, max_tokens=12)
+    assert completion.text == "".join(texts)
+    assert completion.output_tokens <= 12
+    assert completion.prompt_tokens == len(encode_prompt(QUESTION, model.tokenizer))
+    assert completion.prompt_tokens == model.count_tokens(QUESTION)
+    assert completion.time_to_first_token_ms > 0
+
+
+def test_characters_are_never_split_between_chunks(bundle, monkeypatch):
+    model = OnnxChatModel(bundle, threads=1)
+    data = "é😀漢".encode()
+    scripted(model, monkeypatch, [data[i : i + 1] for i in range(len(data))])
+    texts, completion = answer(model)
+    assert texts == ["é", "😀", "漢"]
+    assert completion.text == "é😀漢"
+
+
+def test_an_answer_cut_inside_a_character_ends_with_a_replacement(bundle, monkeypatch):
+    model = OnnxChatModel(bundle, threads=1)
+    scripted(model, monkeypatch, [b"ok", "é".encode()[:1]])
+    assert answer(model)[1].text == "ok\ufffd"
+
+
+def test_control_characters_never_leave_the_model(bundle, monkeypatch):
+    model = OnnxChatModel(bundle, threads=1)
+    scripted(model, monkeypatch, [b"  a\x1b[31m", b"\x07b\xc2\x9b", "\u202ec".encode()])
+    assert answer(model)[1].text == "a[31mbc"
+
+
+def test_greedy_golden_records_are_reproduced(bundle):
+    assert len(bundle.golden) == 2
+    assert check_golden(bundle) == []
+
+
+def test_golden_records_catch_other_weights(bundle, tmp_path):
+    other = export_bundle(
+        tiny_chat(context_length=256, seed=9), tmp_path / "models" / "other", "other"
+    )
+    path = other.directory / BUNDLE_FILE
+    data = json.loads(path.read_text())
+    data["golden"] = bundle.golden
+    path.write_text(json.dumps(data))
+    problems = check_golden(find_bundle("other"))
+    assert problems
+    assert "recorded tokens" in problems[0]
+
+
+def test_a_damaged_weight_file_is_named(bundle):
+    path = next(bundle.directory.glob("*.data"))
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ModelError, match=path.name):
+        load_chat_model("tiny")
+
+
+def test_a_graph_that_is_no_graph_is_one_line(bundle, monkeypatch):
+    bundle.graph_path.write_bytes(b"nonsense")
+    monkeypatch.setattr("assistant.engine.runtime.damaged_files", lambda _: [])
+    with pytest.raises(ModelError, match="cannot be loaded") as caught:
+        load_chat_model("tiny")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_classifier_is_no_chat_model_and_the_other_way_round(bundle, tmp_path):
+    export_bundle(tiny_classifier(), tmp_path / "models" / "spam", "spam")
+    with pytest.raises(ModelError, match="for classification, not for chat"):
+        load_chat_model("spam")
+    with pytest.raises(ModelError, match="for chat, not for classification"):
+        load_classifier("tiny")
+
+
+def test_a_classifier_without_its_threshold_says_so(tmp_path):
+    bundle = export_bundle(tiny_classifier(), tmp_path / "models" / "spam", "spam")
+    data = json.loads((bundle.directory / BUNDLE_FILE).read_text())
+    del data["classification"]["threshold"]
+    (bundle.directory / BUNDLE_FILE).write_text(json.dumps(data))
+    with pytest.raises(ModelError, match="threshold"):
+        load_classifier("spam")
+
+
+def test_a_classifier_that_computes_no_numbers_is_an_error(tmp_path, monkeypatch):
+    export_bundle(tiny_classifier(), tmp_path / "models" / "spam", "spam")
+    classifier = load_classifier("spam")
+
+    class Broken:
+        def run(self, names, inputs):
+            return [np.full((len(inputs["lengths"]), 2), np.nan, np.float32)]
+
+    monkeypatch.setattr(classifier, "_session", Broken())
+    with pytest.raises(ModelError, match="no numbers"):
+        classifier.score(["hello"])
+
+
+def test_at_least_one_core_is_used():
+    assert available_cores() >= 1

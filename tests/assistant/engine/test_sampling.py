@@ -1,0 +1,70 @@
+"""Sampling against closed forms and torch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from assistant.chat import GenerationOptions
+from assistant.engine.sampling import Sampler, filtered, penalize
+from assistant.errors import ModelError
+
+LOGITS = np.log(np.array([0.5, 0.25, 0.15, 0.07, 0.03], np.float32))
+
+
+def test_temperature_gives_torchs_softmax():
+    logits = np.random.default_rng(0).normal(size=100).astype(np.float32)
+    expected = torch.softmax(torch.from_numpy(logits).double() / 0.7, -1).numpy()
+    np.testing.assert_allclose(filtered(logits, GenerationOptions(temperature=0.7)), expected)
+
+
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [
+        (GenerationOptions(temperature=1, top_k=2), 2),
+        (GenerationOptions(temperature=1, top_k=99), 5),
+        (GenerationOptions(temperature=1, top_p=0.74), 2),  # 0.5 + 0.25 reach it
+        (GenerationOptions(temperature=1, top_p=0.76), 3),
+        (GenerationOptions(temperature=1, top_p=0.001), 1),
+        (GenerationOptions(temperature=1, min_p=0.2), 3),  # at least 0.2 of 0.5
+    ],
+)
+def test_filters_keep_the_right_tokens(options, kept):
+    probabilities = filtered(LOGITS, options)
+    assert np.count_nonzero(probabilities) == kept
+    expected = np.exp(LOGITS[:kept]) / np.exp(LOGITS[:kept]).sum()
+    np.testing.assert_allclose(probabilities[:kept], expected, rtol=1e-5)
+
+
+def test_temperature_zero_is_greedy_and_draws_nothing():
+    assert {Sampler(GenerationOptions()).choose(LOGITS, []) for _ in range(20)} == {0}
+
+
+def test_the_same_seed_draws_the_same_tokens_and_another_seed_others():
+    def draw(seed):
+        sampler = Sampler(GenerationOptions(temperature=1.0, seed=seed))
+        return [sampler.choose(LOGITS, []) for _ in range(50)]
+
+    assert draw(7) == draw(7)
+    assert draw(7) != draw(8)
+
+
+def test_draws_follow_the_probabilities():
+    sampler = Sampler(GenerationOptions(temperature=1.0, seed=1))
+    counts = np.bincount([sampler.choose(LOGITS, []) for _ in range(4000)], minlength=5)
+    np.testing.assert_allclose(counts / 4000, np.exp(LOGITS), atol=0.03)
+
+
+def test_the_repetition_penalty_divides_positive_and_multiplies_negative_scores():
+    logits = np.array([2.0, -2.0, 1.0], np.float32)
+    np.testing.assert_allclose(penalize(logits, [0, 1, 0], 2.0), [1.0, -4.0, 1.0])
+    np.testing.assert_allclose(logits, [2.0, -2.0, 1.0])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_scores_that_are_no_numbers_are_an_error(bad):
+    logits = LOGITS.copy()
+    logits[3] = bad
+    with pytest.raises(ModelError, match="no numbers"):
+        Sampler(GenerationOptions()).choose(logits, [])

@@ -1,0 +1,141 @@
+"""The ONNX graphs compute what torch computes."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from assistant.bundle import damaged_files, load_bundle
+from assistant.engine.classifier import OnnxClassifier, encode_windows
+from assistant.engine.generator import TextGenerator
+from tests.support.tiny import tiny_chat, tiny_classifier, tiny_tokenizer
+from training.checkpoint import Checkpoint
+from training.exporting.export import export_bundle
+from training.exporting.quantization import quantize_int4, quantize_int8
+
+SHAPES = [
+    {},
+    {"heads": 3, "kv_heads": 3, "width": 96},
+    {"heads": 4, "kv_heads": 2, "head_dim": 16, "qk_norm": True},
+    {"width": 80, "layers": 1},  # no multiple of the quantization block
+]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(("past", "new"), [(0, 1), (0, 7), (5, 1), (6, 9), (30, 34)])
+def test_float_graph_gives_torchs_logits_at_every_past_and_length(tmp_path, shape, past, new):
+    checkpoint = tiny_chat(**shape)
+    bundle = export_bundle(checkpoint, tmp_path / "b", "b", quantization="float32")
+    generator = TextGenerator(bundle, threads=1)
+    ids = np.random.default_rng(past + new).integers(3, 260, past + new).tolist()
+    with torch.no_grad():
+        expected = checkpoint.transformer(torch.tensor([ids]))[0].numpy()
+    if past:
+        generator.forward(ids[:past])
+    got = generator.forward(ids[past:], list(range(new)))
+    np.testing.assert_allclose(got, expected[past:], atol=2e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("quantization", ["int8", "int4"])
+def test_quantized_graph_equals_torch_with_the_dequantized_weights(tmp_path, shape, quantization):
+    checkpoint = tiny_chat(**shape)
+    bundle = export_bundle(checkpoint, tmp_path / "b", "b", quantization=quantization)
+    quantize = quantize_int8 if quantization == "int8" else quantize_int4
+    with torch.no_grad():
+        for name, parameter in checkpoint.transformer.named_parameters():
+            if parameter.ndim == 2:
+                kind = quantize_int8 if "embed" in name else quantize
+                parameter.copy_(torch.from_numpy(kind(parameter.numpy()).dequantize()))
+    ids = list(range(40, 60))
+    with torch.no_grad():
+        expected = torch.log_softmax(checkpoint.transformer(torch.tensor([ids]))[0], -1)
+    got = TextGenerator(bundle, threads=1).forward(ids, list(range(len(ids))))
+    found = torch.log_softmax(torch.from_numpy(got.copy()), -1)
+    # what remains is the rounding of activations to 8 bits
+    divergence = (expected.exp() * (expected - found)).sum(-1).mean()
+    assert divergence < 0.01
+
+
+@pytest.mark.parametrize("quantization", ["float32", "int8"])
+def test_classification_graph_equals_torch_whatever_the_batch(tmp_path, quantization):
+    checkpoint = tiny_classifier()
+    bundle = export_bundle(checkpoint, tmp_path / "b", "b", quantization=quantization)
+    classifier = OnnxClassifier(bundle, threads=1)
+    texts = ["", "a", "the other thing", "free money " * 2, "x" * 25]
+    windows = [encode_windows(text, tiny_tokenizer(), 32, 16)[0] for text in texts]
+    assert checkpoint.classifier is not None
+    with torch.no_grad():
+        alone = [
+            checkpoint.classifier(torch.tensor([w]), torch.tensor([len(w)]))[0] for w in windows
+        ]
+    expected = np.array([float(logits[1] - logits[0]) for logits in alone])
+    # 8 bits of weights and activations move a margin by some hundredths of its size
+    tolerance = {"atol": 1e-4} if quantization == "float32" else {"atol": 0.2, "rtol": 0.06}
+    np.testing.assert_allclose(classifier.margins(windows), expected, **tolerance)
+    one_by_one = np.concatenate([classifier.margins([window]) for window in windows])
+    np.testing.assert_allclose(classifier.margins(windows), one_by_one, atol=1e-4)
+
+
+def test_scores_are_calibrated_and_the_worst_window_counts(tmp_path):
+    bundle = export_bundle(tiny_classifier(), tmp_path / "b", "b", quantization="float32")
+    classifier = OnnxClassifier(bundle, threads=1)
+    text = "the quick brown fox jumps over the lazy dog and on and on " * 3
+    windows = encode_windows(text, tiny_tokenizer(), 32, 16)
+    assert len(windows) > 3
+    margins = classifier.margins(windows)
+    score = classifier.score(["short", text])[1]
+    expected = 1 / (1 + np.exp(-(margins / 1.5 - 0.25)))
+    np.testing.assert_allclose(score.windows, expected, atol=1e-5)
+    assert score.probability == max(score.windows)
+
+
+def test_a_tied_embedding_is_stored_once(tmp_path):
+    checkpoint = tiny_chat(width=256, heads=4, head_dim=64)
+    bundle = export_bundle(checkpoint, tmp_path / "b", "b", quantization="int8")
+    weights = sum(p.numel() for p in checkpoint.transformer.parameters())
+    stored = sum(path.stat().st_size for path in bundle.directory.glob("*.data"))
+    assert stored < 1.25 * weights
+
+
+def test_a_bundle_is_whole_and_its_card_tells_where_it_comes_from(tmp_path):
+    checkpoint = tiny_classifier()
+    checkpoint.provenance = {"foundation": "made for this test"}
+    checkpoint.extra["metrics"] = {"validation": {"roc_auc": 0.875}}
+    bundle = export_bundle(checkpoint, tmp_path / "b", "b")
+    assert damaged_files(bundle) == []
+    assert set(bundle.files) == {p.name for p in bundle.directory.iterdir()} - {"bundle.json"}
+    card = (bundle.directory / "README.md").read_text()
+    assert "made for this test" in card
+    assert "0.8750" in card
+
+
+def test_a_changed_byte_is_found(tmp_path):
+    bundle = export_bundle(tiny_chat(), tmp_path / "b", "b")
+    path = next(bundle.directory.glob("*.data"))
+    data = bytearray(path.read_bytes())
+    data[100] ^= 1
+    path.write_bytes(bytes(data))
+    assert damaged_files(load_bundle(bundle.directory)) == [path.name]
+
+
+def test_a_failed_export_leaves_the_old_bundle(tmp_path, monkeypatch):
+    bundle = export_bundle(tiny_chat(), tmp_path / "b", "first")
+    monkeypatch.setattr("training.exporting.export.model_card", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        export_bundle(tiny_chat(), tmp_path / "b", "second")
+    assert json.loads((bundle.directory / "bundle.json").read_text())["name"] == "first"
+    assert [p.name for p in tmp_path.iterdir() if "b" in p.name] == ["b"]
+
+
+def test_files_are_split_below_the_limit(tmp_path, monkeypatch):
+    monkeypatch.setattr("training.exporting.graph.MAXIMUM_FILE_BYTES", 60_000)
+    checkpoint: Checkpoint = tiny_chat()
+    bundle = export_bundle(checkpoint, tmp_path / "b", "b", quantization="int8")
+    files = sorted(bundle.directory.glob("*.data"))
+    assert len(files) > 1
+    assert all(path.stat().st_size <= 60_000 for path in files)
+    assert TextGenerator(bundle, threads=1).forward([5, 6]).shape == (1, 269)
