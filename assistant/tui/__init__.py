@@ -1,0 +1,1 @@
+"""The terminal interface: screens and widgets over a chat session (Textual)."""

@@ -1,0 +1,187 @@
+"""The terminal application: what it is given, its themes, and a clean way out."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from typing import ClassVar, Protocol
+
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+from textual.widgets import TextArea
+
+from assistant.chat import ChatModel
+from assistant.errors import AssistantError, ExitCode, StorageError
+from assistant.history import History
+from assistant.plugin_api import Analyzer, Detector, SlashCommand
+from assistant.tui.screens.chat import ChatScreen
+from assistant.tui.settings import SETTINGS_FILE, Settings
+from assistant.tui.themes import DARK, THEMES
+
+CRASH_FILE = "crash.log"
+
+
+class Plugins(Protocol):
+    """What the interface asks of the plugin host (``assistant.plugin_host.PluginHost``)."""
+
+    def detectors(self) -> Sequence[Detector]:
+        """Detectors of all enabled plugins."""
+
+    def analyzers(self) -> dict[str, Analyzer]:
+        """Analyzers of all enabled plugins, by name."""
+
+    def slash_commands(self) -> Sequence[SlashCommand]:
+        """Slash commands of all enabled plugins."""
+
+
+class FrontdeskApp(App[None]):
+    """The assistant's screen.
+
+    Args:
+        history: where conversations are kept; the caller closes it.
+        load_model: called once on a worker thread; raises AssistantError.
+        plugins: the plugin host.
+        settings: what is remembered between runs; None remembers nothing.
+        conversation_id: the conversation to open; None opens the most recent one.
+        notice: one line to show at the start, e.g. why the history is private.
+    """
+
+    TITLE = "Frontdesk"
+    CSS_PATH = "frontdesk.tcss"
+    ENABLE_COMMAND_PALETTE = True
+    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - as the base class declares it
+        (0, "-tiny"),
+        (60, "-narrow"),
+        (90, "-wide"),
+    ]
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (28, "-tall")]  # noqa: RUF012
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+q", "quit", "Quit", priority=True),
+        Binding("ctrl+c", "interrupt", "Stop or quit", show=False, priority=True, system=True),
+    ]
+
+    def __init__(
+        self,
+        history: History,
+        load_model: Callable[[], ChatModel],
+        plugins: Plugins,
+        settings: Settings | None = None,
+        conversation_id: str | None = None,
+        notice: str = "",
+    ) -> None:
+        super().__init__()
+        self.settings = settings or Settings()
+        self.chat = ChatScreen(history, load_model, plugins, conversation_id, notice)
+        self.crash: Exception | None = None
+
+    def get_default_screen(self) -> Screen[None]:
+        """Start with the conversation."""
+        return self.chat
+
+    def on_mount(self) -> None:
+        """Apply the theme and take the signals that ask a program to leave."""
+        for theme in THEMES:
+            self.register_theme(theme)
+        wanted = self.settings.get("theme", DARK.name)
+        self.theme = wanted if wanted in self.available_themes else DARK.name
+        self.theme_changed_signal.subscribe(self, self._remember_theme)
+        if not self.is_headless and sys.platform != "win32":
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                loop.add_signal_handler(number, self.exit)
+
+    def _remember_theme(self, _theme: object) -> None:
+        self.settings.set("theme", self.theme)
+
+    async def action_interrupt(self) -> None:
+        """Copy what is selected, else stop what is running, else leave."""
+        selected = self.screen.get_selected_text()
+        focused = self.focused
+        if not selected and isinstance(focused, TextArea):
+            selected = focused.selected_text
+        if await self.chat.stop_everything():
+            return
+        if selected:
+            self.copy_to_clipboard(selected)
+            self.screen.clear_selection()
+        else:
+            self.exit()
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """Offer what can be done now, the theme and the way out."""
+        if screen is self.chat:
+            for title, description, callback in self.chat.palette():
+                yield SystemCommand(title, description, callback)
+        yield SystemCommand("Theme", "Choose the colours", self.action_change_theme)
+        yield SystemCommand("Quit", "Leave the program", self.action_quit)
+
+    def _handle_exception(self, error: Exception) -> None:
+        # Tests see the error as it is; a person gets a line and a file instead of a traceback.
+        if self.is_headless:
+            super()._handle_exception(error)
+            return
+        self.crash = self.crash or error
+        self.exit(return_code=int(ExitCode.FAILED))
+
+
+def run_app(model_name: str | None = None, conversation_id: str | None = None) -> int:
+    """Open the interface and return an exit code.
+
+    Args:
+        model_name: name or path of a chat bundle; None takes the one that ships.
+        conversation_id: id, or unique prefix, of the conversation to open.
+
+    Raises:
+        BadInputError: there is no such conversation.
+    """
+    from assistant.paths import database_path, ensure_data_directory
+    from assistant.plugin_host import PluginHost
+
+    settings, notice = Settings(), ""
+    try:
+        directory = ensure_data_directory()
+        settings = Settings(directory / SETTINGS_FILE)
+        history = History(database_path())
+        history.recover()
+    except StorageError as error:
+        history = History(None)
+        notice = f"{error.message}. This session is private: nothing of it is kept"
+    try:
+        if conversation_id is not None:
+            conversation_id = history.conversation(conversation_id).id
+        plugins = PluginHost()
+        plugins.slash_commands()  # a broken plugin says so now, not into the screen
+        app = FrontdeskApp(history, _loader(model_name), plugins, settings, conversation_id, notice)
+        app.run()
+    finally:
+        history.close()
+    if app.crash is not None:
+        _report_crash(app.crash)
+    return app.return_code or 0
+
+
+def _loader(model_name: str | None) -> Callable[[], ChatModel]:
+    def load() -> ChatModel:
+        from assistant.engine.chat_model import load_chat_model
+
+        return load_chat_model(model_name or "support-chat")
+
+    return load
+
+
+def _report_crash(error: Exception) -> None:
+    from assistant.paths import data_directory
+
+    lines = traceback.format_exception(error)
+    path = data_directory() / CRASH_FILE
+    try:
+        path.write_text("".join(lines), encoding="utf-8")
+        hint = f"What went wrong is described in {path}. Your conversations are stored"
+    except OSError:
+        hint = "Your conversations are stored"
+    failure = AssistantError(f"Frontdesk had to stop ({type(error).__name__})", hint)
+    print(f"assistant: {failure}", file=sys.stderr)

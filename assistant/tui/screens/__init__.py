@@ -1,0 +1,1 @@
+"""The screens: the conversation, the search, the help and a question with two answers."""

@@ -1,0 +1,57 @@
+"""One line about the model: name, state, context in use, speed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from textual.content import Content
+from textual.reactive import reactive
+from textual.widget import Widget
+
+from assistant.text import sanitize_line
+
+
+@dataclass(frozen=True)
+class Status:
+    """What the line shows.
+
+    Attributes:
+        state: "loading", "ready", "answering", "no model", or another word for people.
+        used, window: tokens of the conversation and of the model's context; 0 is not shown.
+        tokens_per_second, first_token_ms: of the last answer; 0 is not shown.
+    """
+
+    model: str = ""
+    state: str = "loading the model"
+    used: int = 0
+    window: int = 0
+    tokens_per_second: float = 0.0
+    first_token_ms: float = 0.0
+
+
+class StatusLine(Widget):
+    """Shows as many of the facts as the width allows, the most useful ones first."""
+
+    status: reactive[Status] = reactive(Status)
+
+    def change(self, **facts: Any) -> None:
+        """Replace some of the facts."""
+        self.status = replace(self.status, **facts)
+
+    def render(self) -> Content:
+        """Return the line."""
+        status = self.status
+        facts = [sanitize_line(status.model, 32), status.state]
+        if status.window and status.used:
+            facts.append(f"{status.used}/{status.window} tokens")
+        elif status.window:
+            facts.append(f"{status.window} tokens of context")
+        if status.tokens_per_second:
+            facts.append(f"{status.tokens_per_second:.0f} tokens/s")
+        if status.first_token_ms:
+            facts.append(f"first token {status.first_token_ms / 1000:.2f} s")
+        facts = [fact for fact in facts if fact]
+        while len(facts) > 1 and len("  ·  ".join(facts)) > self.size.width:
+            facts.pop()
+        return Content("  ·  ".join(facts))
