@@ -123,7 +123,8 @@ def _split(file: BinaryIO, source: str, may_be_mbox: bool) -> Iterator[tuple[str
         rest = file.read(MAX_BYTES + 1 - len(first)) if first else b""
         yield source, first + rest
         return
-    number, lines, size, blank = 1, [], 0, False
+    lines: list[bytes] = []
+    number, size, blank = 1, 0, False
     starts_line = first.endswith(b"\n")
     while line := file.readline(_LINE):
         if starts_line and blank and line.startswith(b"From ") and _SEPARATOR.match(line):
