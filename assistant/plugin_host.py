@@ -100,20 +100,29 @@ class PluginHost:
 
     def commands(self) -> list[click.Command]:
         """Commands for ``assistant``."""
-        return self._collect("register_commands", "command", self._reserved)
+        import click
+
+        return self._collect("register_commands", "command", click.Command, self._reserved)
 
     def detectors(self) -> list[Detector]:
         """Detectors for pasted text."""
-        return self._collect("register_detectors", "detector")
+        return self._collect("register_detectors", "detector", Detector)
 
     def analyzers(self) -> dict[str, Analyzer]:
         """Analyzers by name."""
-        found: list[Analyzer] = self._collect("register_analyzers", "analyzer")
+        found: list[Analyzer] = self._collect("register_analyzers", "analyzer", Analyzer)
         return {analyzer.name: analyzer for analyzer in found}
 
     def slash_commands(self) -> list[SlashCommand]:
         """Slash commands for the composer."""
-        return self._collect("register_slash_commands", "slash command")
+        return self._collect("register_slash_commands", "slash command", SlashCommand)
+
+    def call_all(self) -> None:
+        """Call every hook of every plugin, so that ``plugins`` shows what fails."""
+        self.commands()
+        self.detectors()
+        self.analyzers()
+        self.slash_commands()
 
     def detect(self, text: str) -> Detector | None:
         """Return the detector that is surest about a text, None when none reaches 0.5."""
@@ -158,7 +167,9 @@ class PluginHost:
         if unknown:
             self._fail(point.name, f"it has hooks this version does not know: {', '.join(unknown)}")
 
-    def _collect(self, hook: str, kind: str, taken: Iterable[str] = ()) -> list[Any]:
+    def _collect(
+        self, hook: str, kind: str, expected: type, taken: Iterable[str] = ()
+    ) -> list[Any]:
         """Call one hook of every plugin, each on its own; the first of a name wins."""
         self.load()
         if hook in self._results:
@@ -169,11 +180,13 @@ class PluginHost:
             plugin = implementation.plugin_name
             try:
                 items: Sequence[Any] = list(implementation.function() or ())
-                names = [str(item.name) for item in items]
+                if wrong := [item for item in items if not isinstance(item, expected)]:
+                    raise TypeError(f"{wrong[0]!r} is no {expected.__name__}")
             except _FAILURES as error:
                 self._fail(plugin, f"{hook} failed ({_one_line(error)})")
                 continue
-            for name, item in zip(names, items, strict=True):
+            for item in items:
+                name = str(item.name)
                 if name in owners:
                     self._fail(plugin, f"the {kind} {name!r} is already {owners[name]}'s")
                     continue

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from threading import Event
+from typing import TypeAlias
 
 from assistant.chat import ChatModel, Chunk, Completion, GenerationOptions
 from assistant.conversation import Message
@@ -15,6 +16,8 @@ from assistant.history import History, MessageStatus, StoredMessage
 from assistant.text import sanitize_line
 from assistant.window import fit_window
 
+# A generator, so that a reader that goes away can close it: the answer is then stored as stopped.
+Stream: TypeAlias = Generator[Chunk | Completion, None, None]
 FLUSH_SECONDS = 0.4  # an answer is stored at least twice a second while it is said
 
 
@@ -69,7 +72,7 @@ class ChatSession:
         """The last answer of the current branch."""
         return next((m for m in reversed(self.messages()) if m.role == "assistant"), None)
 
-    def ask(self, text: str, cancel: Event) -> Iterator[Chunk | Completion]:
+    def ask(self, text: str, cancel: Event) -> Stream:
         """Store a question and stream the answer.
 
         The question is checked and committed when this returns, before the model is asked.
@@ -81,7 +84,7 @@ class ChatSession:
         """
         return self._ask(text, None, self.messages(), cancel)
 
-    def edit(self, message_id: str, text: str, cancel: Event) -> Iterator[Chunk | Completion]:
+    def edit(self, message_id: str, text: str, cancel: Event) -> Stream:
         """Ask another question in the place of an earlier one, as a new branch; see ``ask``."""
         from assistant.history import ROOT
 
@@ -93,7 +96,7 @@ class ChatSession:
         before = branch[: ids.index(edited.id)]
         return self._ask(text, edited.parent_id or ROOT, before, cancel)
 
-    def regenerate(self, cancel: Event) -> Iterator[Chunk | Completion]:
+    def regenerate(self, cancel: Event) -> Stream:
         """Answer the last question once more; the new answer is a sibling of the old one.
 
         Raises:
@@ -111,7 +114,7 @@ class ChatSession:
         )
         return self._stream(prompt, options, answer, cancel)
 
-    def continue_answer(self, cancel: Event) -> Iterator[Chunk | Completion]:
+    def continue_answer(self, cancel: Event) -> Stream:
         """Go on with an answer that was stopped, interrupted, or cut by a limit.
 
         Only what is new is yielded; the stored answer holds both.
@@ -133,7 +136,7 @@ class ChatSession:
 
     def _ask(
         self, text: str, parent_id: str | None, before: list[StoredMessage], cancel: Event
-    ) -> Iterator[Chunk | Completion]:
+    ) -> Stream:
         if not text.strip():
             raise BadInputError("The question is empty")
         prompt = self._prompt(before, text)
@@ -169,7 +172,7 @@ class ChatSession:
         options: GenerationOptions,
         answer: StoredMessage,
         cancel: Event,
-    ) -> Iterator[Chunk | Completion]:
+    ) -> Stream:
         said = [answer.content] if answer.content else []
         completion: Completion | None = None
         status: MessageStatus = "interrupted"

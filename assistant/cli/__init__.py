@@ -1,0 +1,1 @@
+"""The command line. Modules here import heavy libraries only inside functions."""

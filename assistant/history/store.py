@@ -169,6 +169,16 @@ class History:
             ).fetchall()
         return [message_from_row(dict(row)) for row in rows]
 
+    def all_messages(self, conversation_id: str) -> list[StoredMessage]:
+        """Return the messages of all branches in the order they were written."""
+        conversation = self.conversation(conversation_id)
+        with self._reading() as connection:
+            rows = connection.execute(
+                "SELECT * FROM message WHERE conversation_id = ? ORDER BY number",
+                (conversation.id,),
+            ).fetchall()
+        return [message_from_row(dict(row)) for row in rows]
+
     def message(self, message_id: str) -> StoredMessage:
         """Return one message; raises BadInputError if there is none."""
         with self._reading() as connection:

@@ -1,0 +1,246 @@
+"""Line mode: the conversation for screen readers, serial lines, dumb terminals and pipes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from typing import TextIO
+
+from assistant.chat import ChatModel, Completion
+from assistant.errors import AssistantError, ExitCode, StorageError
+from assistant.history import History
+from assistant.interrupt import stop_on_interrupt
+from assistant.plugin_api import Report
+from assistant.plugin_host import PluginHost
+from assistant.report_text import render_report
+from assistant.session import ChatSession, Stream
+from assistant.text import sanitize, sanitize_line
+
+PROMPT = "you> "
+HELP = (
+    ("/paste", "take several lines, up to one with a single dot"),
+    ("/new", "begin a new conversation"),
+    ("/again", "answer the last question once more"),
+    ("/continue", "go on with an answer that was stopped"),
+    ("/help", "show this list"),
+    ("/quit", "leave (as Ctrl-D does); Ctrl-C stops an answer"),
+)
+
+
+@dataclass
+class PlainConversation:
+    """The loop of line mode over any streams.
+
+    Attributes:
+        read_line: returns a line without its newline, shows the prompt it is given where
+            somebody reads it; raises EOFError at the end.
+        output: where answers go.
+        messages: where everything else goes.
+    """
+
+    history: History
+    model: ChatModel
+    host: PluginHost
+    read_line: Callable[[str], str]
+    output: TextIO
+    messages: TextIO
+    conversation_id: str | None = None
+
+    def __post_init__(self) -> None:
+        """Open the conversation; raises BadInputError if there is none of that id."""
+        self.session = ChatSession(self.history, self.model, conversation_id=self.conversation_id)
+        self.slash_commands = {command.name: command for command in self.host.slash_commands()}
+
+    def run(self) -> int:
+        """Talk until /quit or the end of the input; returns an exit code."""
+        self._tell(f"{self.model.name} answers from this computer alone. /help lists commands.")
+        while True:
+            try:
+                line = self.read_line(PROMPT).strip()
+            except EOFError:
+                return ExitCode.DONE
+            except KeyboardInterrupt:
+                self._tell("\nCtrl-D or /quit leaves.")
+                continue
+            if line in {"/quit", "/exit"}:
+                return ExitCode.DONE
+            if not line:
+                continue
+            try:
+                self._take(line)
+            except AssistantError as error:
+                self._tell(f"error: {error}")
+            except KeyboardInterrupt:
+                self._tell("\nstopped")
+
+    def _take(self, line: str) -> None:
+        if not line.startswith("/"):
+            self._answer(line)
+            return
+        name, _, arguments = line[1:].partition(" ")
+        if name == "paste":
+            self._paste()
+        elif name == "new":
+            self.session = ChatSession(self.history, self.model)
+            self._tell("A new conversation begins.")
+        elif name == "again":
+            with stop_on_interrupt() as cancel:
+                self._stream(self.session.regenerate(cancel))
+        elif name == "continue":
+            with stop_on_interrupt() as cancel:
+                self._stream(self.session.continue_answer(cancel))
+        elif name == "help":
+            rows = [*HELP, *((f"/{c.name}", c.help) for c in self.slash_commands.values())]
+            for command, text in rows:
+                self._tell(f"{sanitize_line(command):<12} {sanitize_line(text)}")
+        elif name in self.slash_commands:
+            self._run_slash(name, arguments.strip())
+        else:
+            self._tell(f"There is no command /{sanitize_line(name, 40)}; /help lists them.")
+
+    def _run_slash(self, name: str, arguments: str) -> None:
+        try:
+            result = self.slash_commands[name].run(arguments)
+        except AssistantError:
+            raise
+        except Exception as error:
+            self._tell(f"error: /{name} failed ({sanitize_line(repr(error))})")
+            return
+        self._say(render_report(result) if isinstance(result, Report) else sanitize(str(result)))
+
+    def _paste(self) -> None:
+        self._tell("Paste now. A line with a single dot ends it.")
+        lines = []
+        with suppress(EOFError):
+            while (line := self.read_line("").rstrip("\r")) != ".":
+                lines.append(line)
+        text = "\n".join(lines)
+        if not text.strip():
+            self._tell("Nothing was pasted.")
+            return
+        detector = self.host.detect(text)
+        if detector is not None:
+            title = self.host.analyzers()[detector.analyzer].title
+            question = f"This looks like: {detector.kind}. {title}? [Y/n] "
+            if self._confirmed(sanitize_line(question) + " "):
+                self._analyze(detector.analyzer, text)
+                return
+        self._answer(text)
+
+    def _confirmed(self, question: str) -> bool:
+        try:
+            return self.read_line(question).strip().lower() in {"", "y", "yes"}
+        except EOFError:
+            return True
+
+    def _analyze(self, name: str, text: str) -> None:
+        analyzer = self.host.analyzers()[name]
+        with stop_on_interrupt() as cancel:
+            try:
+                report = analyzer.analyze(text, lambda _fraction: None, cancel)
+            except AssistantError:
+                raise
+            except Exception as error:
+                self._tell(f"error: {sanitize_line(name)} failed ({sanitize_line(repr(error))})")
+                return
+            if cancel.is_set():
+                self._tell("stopped")
+                return
+        self._say(render_report(report))
+
+    def _answer(self, text: str) -> None:
+        with stop_on_interrupt() as cancel:
+            self._stream(self.session.ask(text, cancel))
+
+    def _stream(self, events: Stream) -> None:
+        """Write whole words: a screen reader speaks what is flushed."""
+        waiting = ""
+        completion: Completion | None = None
+        try:
+            for event in events:
+                if isinstance(event, Completion):
+                    completion = event
+                    continue
+                waiting += sanitize(event.text)
+                end = max(waiting.rfind(" "), waiting.rfind("\n")) + 1
+                if end:
+                    self._write(waiting[:end])
+                    waiting = waiting[end:]
+        finally:
+            events.close()
+            self._write(waiting + "\n")
+        if completion is not None:
+            self._tell_what_matters(completion)
+
+    def _tell_what_matters(self, completion: Completion) -> None:
+        if completion.stop_reason == "stopped":
+            self._tell("stopped; /continue goes on")
+        elif completion.stop_reason == "length":
+            self._tell("the answer reached its longest length; /continue goes on")
+        elif completion.stop_reason == "context":
+            self._tell("the model's window is full; /continue goes on without the oldest messages")
+        if self.session.dropped_messages:
+            self._tell(f"the {self.session.dropped_messages} oldest messages no longer fit")
+        if self.session.storage_error is not None:
+            self._tell(f"warning: {self.session.storage_error} (the answer was not stored in full)")
+
+    def _write(self, text: str) -> None:
+        self.output.write(text)
+        self.output.flush()
+
+    def _say(self, text: str) -> None:
+        self._write(text.rstrip() + "\n")
+
+    def _tell(self, text: str) -> None:
+        self.messages.write(sanitize(text) + "\n")
+        self.messages.flush()
+
+
+def run_plain(model_name: str, conversation_id: str | None = None) -> int:
+    """Run line mode on the process's own streams and return an exit code.
+
+    Raises:
+        ModelError: the model cannot be loaded.
+        BadInputError: there is no such conversation.
+    """
+    from assistant.engine.chat_model import load_chat_model
+    from assistant.paths import database_path, ensure_data_directory
+
+    model = load_chat_model(model_name)
+    try:
+        ensure_data_directory()
+        history = History(database_path())
+        history.recover()
+    except StorageError as error:
+        if conversation_id is not None:
+            raise
+        print(f"warning: {error} (nothing will be stored)", file=sys.stderr)
+        history = History(None)
+    for line in history.warnings:
+        print(f"warning: {line}", file=sys.stderr)
+    with closing(history):
+        return PlainConversation(
+            history, model, PluginHost(), _line_reader(), sys.stdout, sys.stderr, conversation_id
+        ).run()
+
+
+def _line_reader() -> Callable[[str], str]:
+    """Return a reader of lines from stdin; prompts are shown only where a person types."""
+    if sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty():
+        with suppress(ImportError):
+            import readline  # noqa: F401 - gives input() line editing
+        return input
+
+    def read(prompt: str) -> str:
+        interactive = sys.stdin is not None and sys.stdin.isatty()
+        if interactive and prompt:
+            sys.stderr.write(prompt)
+            sys.stderr.flush()
+        line = sys.stdin.readline() if sys.stdin is not None else ""
+        if not line:
+            raise EOFError
+        return line.rstrip("\n")
+
+    return read
