@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+from threading import Event
+
+from assistant.errors import ModelError
+from assistant.history import History
+from assistant.testing import ScriptedChatModel
+from assistant.tui.widgets.notice import Notice
+from tests.support.interface import (
+    HeldModel,
+    answers,
+    ask,
+    chat,
+    make_app,
+    questions,
+    ready,
+    screen_text,
+    send,
+    until,
+)
+
+
+async def test_a_question_is_answered_on_the_screen_and_stored(history: History) -> None:
+    app = make_app(history, ScriptedChatModel(answers=("Open **settings** and choose reset.",)))
+    async with app.run_test(size=(100, 30)) as pilot:
+        await ready(pilot)
+        await ask(pilot, "How can I reset my password?")
+        assert questions(pilot) == ["How can I reset my password?"]
+        assert answers(pilot) == ["Open **settings** and choose reset."]
+        assert "Open settings and choose reset." in screen_text(pilot)
+    [conversation] = history.conversations()
+    assert conversation.title == "How can I reset my password?"
+    stored = history.messages(conversation.id)
+    assert [(m.role, m.status) for m in stored] == [("user", "complete"), ("assistant", "complete")]
+    assert stored[1].content == "Open **settings** and choose reset."
+
+
+async def test_an_answer_is_on_the_screen_while_it_is_being_said(history: History) -> None:
+    model = HeldModel(answers=("first second third",))
+    async with make_app(history, model).run_test() as pilot:
+        await ready(pilot)
+        await send(pilot, "Count")
+        await until(pilot, lambda: answers(pilot) == ["first"])
+        assert "answering" in screen_text(pilot)
+        model.go.set()
+        await until(pilot, lambda: not chat(pilot).busy)
+        assert answers(pilot) == ["first second third"]
+
+
+async def test_escape_stops_the_answer_and_keeps_what_was_said(history: History) -> None:
+    model = HeldModel(answers=("first second third",))
+    async with make_app(history, model).run_test() as pilot:
+        await ready(pilot)
+        await send(pilot, "Count")
+        await until(pilot, lambda: answers(pilot) == ["first"])
+        await pilot.press("escape")
+        await until(pilot, lambda: not chat(pilot).busy)
+        assert answers(pilot) == ["first"]
+        assert "Stopped" in screen_text(pilot)
+    stored = history.messages(history.conversations()[0].id)[-1]
+    assert (stored.content, stored.status) == ("first", "stopped")
+
+
+async def test_a_stopped_answer_is_continued_in_place(history: History) -> None:
+    model = HeldModel(answers=("first second", " and the rest"))
+    async with make_app(history, model).run_test() as pilot:
+        await ready(pilot)
+        await send(pilot, "Count")
+        await until(pilot, lambda: answers(pilot) == ["first"])
+        await pilot.press("escape")
+        await until(pilot, lambda: not chat(pilot).busy)
+        model.go.set()
+        await pilot.press("ctrl+g")
+        await until(pilot, lambda: not chat(pilot).busy)
+        assert answers(pilot) == ["first and the rest"]
+        assert "Stopped" not in screen_text(pilot)
+    assert len(history.messages(history.conversations()[0].id)) == 2
+
+
+async def test_regenerate_puts_another_answer_in_the_place_of_the_last(history: History) -> None:
+    async with make_app(history, ScriptedChatModel(answers=("one", "two"))).run_test() as pilot:
+        await ready(pilot)
+        await ask(pilot, "Say a number")
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: not chat(pilot).busy)
+        assert answers(pilot) == ["two"]
+        last = chat(pilot).last_answer
+        assert last is not None
+        assert [m.content for m in history.siblings(last.id)] == ["one", "two"]
+
+
+async def test_a_message_sent_before_the_model_is_loaded_waits_for_it(history: History) -> None:
+    loaded, model = Event(), ScriptedChatModel(answers=("Here I am",))
+
+    app = make_app(history)
+    app.chat._load_model = lambda: loaded.wait() and model  # type: ignore[assignment,return-value]
+    async with app.run_test() as pilot:
+        await send(pilot, "Are you there?")
+        assert questions(pilot) == ["Are you there?"]
+        assert "loading the model" in screen_text(pilot)
+        assert not model.prompts
+        loaded.set()
+        await until(pilot, lambda: not chat(pilot).busy)
+        assert answers(pilot) == ["Here I am"]
+
+
+async def test_a_missing_model_is_a_calm_message_and_the_history_stays_readable(
+    history: History,
+) -> None:
+    async with make_app(history, ScriptedChatModel(answers=("An old answer",))).run_test() as pilot:
+        await ready(pilot)
+        await ask(pilot, "An old question")
+    error = ModelError("The model support-chat is missing", "Run `assistant models list`")
+    async with make_app(history, error).run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: chat(pilot).model_error)
+        text = screen_text(pilot)
+        assert "The model support-chat is missing" in text
+        assert "Run `assistant models list`" in text
+        assert "An old answer" in text
+        await send(pilot, "A new question")
+        assert chat(pilot).desk.composer.text == "A new question"
+        assert questions(pilot) == ["An old question"]
+
+
+async def test_a_question_that_waited_for_a_missing_model_comes_back(history: History) -> None:
+    fail = Event()
+
+    def load() -> ScriptedChatModel:
+        fail.wait()
+        raise ModelError("The model is damaged", "Install it again")
+
+    app = make_app(history)
+    app.chat._load_model = load
+    async with app.run_test() as pilot:
+        await send(pilot, "Are you there?")
+        fail.set()
+        await until(pilot, lambda: chat(pilot).model_error)
+        assert chat(pilot).desk.composer.text == "Are you there?"
+        assert questions(pilot) == []
+        assert chat(pilot).query(Notice).first().text == "The model is damaged"
+    assert history.conversations() == []
+
+
+async def test_a_too_long_question_comes_back_into_the_composer(history: History) -> None:
+    model = ScriptedChatModel(context_length=30)
+    async with make_app(history, model).run_test(size=(100, 30)) as pilot:
+        await ready(pilot)
+        question = "word " * 60
+        await ask(pilot, question)
+        assert chat(pilot).desk.composer.text == question.strip()
+        assert questions(pilot) == []
+        [toast] = pilot.app._notifications
+        assert toast.severity == "error"
+    assert history.conversations() == []
+
+
+async def test_a_failing_model_leaves_a_note_and_the_program_running(history: History) -> None:
+    model = ScriptedChatModel(answers=(ValueError("weights [red]melted[/]"), "Better now"))
+    async with make_app(history, model).run_test(size=(100, 30)) as pilot:
+        await ready(pilot)
+        await ask(pilot, "Try")
+        assert "weights [red]melted[/]" in screen_text(pilot)
+        await ask(pilot, "Again?")
+        assert answers(pilot)[-1] == "Better now"
+
+
+async def test_a_second_question_waits_in_the_composer_while_one_is_answered(
+    history: History,
+) -> None:
+    model = HeldModel(answers=("first second",))
+    async with make_app(history, model).run_test() as pilot:
+        await ready(pilot)
+        await send(pilot, "One")
+        await until(pilot, lambda: answers(pilot) == ["first"])
+        await send(pilot, "Two")
+        assert chat(pilot).desk.composer.text == "Two"
+        assert questions(pilot) == ["One"]
+
+
+async def test_ctrl_c_stops_an_answer_first_and_leaves_the_second_time(history: History) -> None:
+    app = make_app(history, HeldModel(answers=("first second",)))
+    async with app.run_test() as pilot:
+        await ready(pilot)
+        await send(pilot, "Count")
+        await until(pilot, lambda: answers(pilot) == ["first"])
+        await pilot.press("ctrl+c")
+        await until(pilot, lambda: not chat(pilot).busy)
+        assert app.is_running
+        await pilot.press("ctrl+c")
+    assert app.return_code == 0
+
+
+async def test_leaving_while_an_answer_streams_stores_it_as_stopped(history: History) -> None:
+    async with make_app(history, HeldModel(answers=("first second",))).run_test() as pilot:
+        await ready(pilot)
+        await send(pilot, "Count")
+        await until(pilot, lambda: answers(pilot) == ["first"])
+        await pilot.press("ctrl+n")
+        assert questions(pilot) == []
+        conversation = history.conversations()[0].id
+        await until(pilot, lambda: history.messages(conversation)[-1].status == "stopped")
+        assert history.messages(conversation)[-1].content == "first"
