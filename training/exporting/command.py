@@ -25,18 +25,38 @@ import click
     show_default=True,
     help="Weights: int8 is safe; int4 is exact for weights imported from Q4_1.",
 )
+@click.option(
+    "--metrics",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="JSON object of measured figures to print in the model card.",
+)
 def command(
-    checkpoint: Path, output: Path, name: str | None, description: str, quantization: str
+    checkpoint: Path,
+    output: Path,
+    name: str | None,
+    description: str,
+    quantization: str,
+    metrics: Path | None,
 ) -> None:
     """Write an ONNX bundle from a checkpoint: graph, tokenizer, bundle.json, model card."""
+    import json
     from typing import cast
 
     from training.checkpoint import load_checkpoint
     from training.exporting.export import export_bundle
     from training.exporting.quantization import Quantization
+    from training.run import commit
 
+    loaded = load_checkpoint(checkpoint)
+    if metrics is not None:
+        measured = json.loads(metrics.read_text(encoding="utf-8"))
+        loaded.extra["metrics"] = loaded.extra.get("metrics", {}) | measured
+    loaded.provenance["export"] = {
+        "command": f"training export CHECKPOINT --quantization {quantization}",
+        "commit": commit() or "unknown",
+    }
     bundle = export_bundle(
-        load_checkpoint(checkpoint),
+        loaded,
         output,
         name or output.resolve().name,
         description,

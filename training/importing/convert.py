@@ -30,7 +30,11 @@ def import_gguf(path: Path, context_length: int = 2048) -> Checkpoint:
         task="chat",
         transformer=transformer.eval(),
         tokenizer=model.tokenizer,
-        extra={"system_prompt": SMOLLM2_SYSTEM_PROMPT},
+        extra={
+            "system_prompt": SMOLLM2_SYSTEM_PROMPT,
+            # greedy, with a penalty: without one a model this small falls into loops
+            "generation": {"temperature": 0.0, "repetition_penalty": 1.1, "max_tokens": 512},
+        },
         provenance={
             "foundation": "SmolLM2-135M-Instruct" if "mollm2" in model.name else model.name,
             "origin": f"imported from {path.name} ({model.quantization}), license {model.license}",
