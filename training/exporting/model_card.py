@@ -49,8 +49,10 @@ def _section(title: str, facts: dict[str, Any]) -> list[str]:
     """A table of plain values, then one section for each nested object."""
     if not facts:
         return []
-    lines = ["", f"## {title}", "", "| what | value |", "|---|---|"]
-    lines += [f"| {k} | {_shown(v)} |" for k, v in facts.items() if not isinstance(v, dict)]
+    lines = []
+    plain = [f"| {k} | {_shown(v)} |" for k, v in facts.items() if not isinstance(v, dict)]
+    if plain:
+        lines = ["", f"## {title}", "", "| what | value |", "|---|---|", *plain]
     for name, nested in facts.items():
         if isinstance(nested, dict):
             lines += _section(f"{title}: {name}", nested)
