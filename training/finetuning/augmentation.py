@@ -1,0 +1,75 @@
+"""Changing training mail so that the model looks at what is said, not at who collected it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from assistant.engine.classifier import encode_windows
+from assistant.tokenizer import END_OF_TEXT, Tokenizer
+
+HEAD_SHARE = 0.75
+"""Share of the tokens of a long text that its head gets; the tail gets the rest."""
+_CHARACTERS_PER_TOKEN = 24
+"""Text beyond this many characters a token cannot reach the head or the tail."""
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How often a training text is changed."""
+
+    drop_from: float = 0.0
+    """Chance that the From line is left out."""
+    drop_from_of: dict[str, float] = field(default_factory=dict)
+    """drop_from for single sources, where senders give the corpus away."""
+    drop_subject: float = 0.0
+    """Chance that the Subject line is left out."""
+    window: float = 0.0
+    """Chance that of a long text one window is read, as at inference, not its head and tail."""
+    padding: float = 0.0
+    """Chance that a positive text is diluted with a passage of a negative one."""
+
+
+def drop_headers(text: str, names: Sequence[str]) -> str:
+    """Return the text without the header lines of these names (above the first blank line)."""
+    head, blank, body = text.partition("\n\n")
+    prefixes = tuple(f"{name}: " for name in names)
+    if not blank or not prefixes:
+        return text
+    lines = [line for line in head.split("\n") if not line.startswith(prefixes)]
+    return "\n".join(lines) + blank + body
+
+
+def dilute(text: str, innocent: str, draw: random.Random) -> str:
+    """Return the text with a passage of another's body before or behind its own body."""
+    head, blank, body = text.partition("\n\n")
+    if not blank:
+        head, body = "", text
+    passage = innocent.partition("\n\n")[2] or innocent
+    length = draw.randint(80, 600)
+    start = draw.randint(0, max(0, len(passage) - length))
+    passage = passage[start : start + length].strip()
+    # the text's own beginning must stay within reach of a head of a few hundred tokens
+    parts = [body, passage] if draw.random() < 0.5 else [passage, body]
+    return head + blank + "\n".join(parts)
+
+
+def head_and_tail(text: str, tokenizer: Tokenizer, tokens: int) -> list[int]:
+    """Encode to at most ``tokens`` ids, the last one END_OF_TEXT; the middle of a long one goes."""
+    end = tokenizer.special(END_OF_TEXT)
+    reach = tokens * _CHARACTERS_PER_TOKEN
+    if len(text) > 2 * reach:
+        text = text[:reach] + text[-reach:]
+    ids = tokenizer.encode(text)
+    room = tokens - 1
+    if len(ids) > room:
+        head = round(room * HEAD_SHARE)
+        ids = ids[:head] + ids[len(ids) - (room - head) :]
+    return [*ids, end]
+
+
+def one_window(text: str, tokenizer: Tokenizer, tokens: int, draw: random.Random) -> list[int]:
+    """Encode one of the windows in which inference reads the text."""
+    windows = encode_windows(text, tokenizer, tokens, tokens)
+    return windows[draw.randrange(len(windows))]

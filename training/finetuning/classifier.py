@@ -1,0 +1,196 @@
+"""Classification fine-tuning: a decoder learns to read a text and name its label."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from assistant.tokenizer import Tokenizer
+from training.checkpoint import Checkpoint, load_checkpoint, load_state, save_checkpoint
+from training.datasets.jsonl import files_sha256
+from training.datasets.splits import unit_interval
+from training.device import choose_device
+from training.evaluation.metrics import roc_auc
+from training.finetuning.augmentation import head_and_tail
+from training.finetuning.classifier_config import ClassifierConfig
+from training.finetuning.classifier_report import Split, calibrate, classifier_report
+from training.finetuning.labelled_text import LabelledText, SplitTexts, load_texts
+from training.finetuning.length_buckets import LengthBuckets, TextBatch
+from training.finetuning.precision import precision
+from training.finetuning.scoring import window_margins
+from training.loop import train
+from training.model import SequenceClassifier, Transformer, parameter_count
+from training.run import Run, commit
+from training.tokenizer.train import load_tokenizer, train_tokenizer
+
+TOKENIZER_CHARACTERS = 20_000_000
+"""Characters of training text that a tokenizer of our own learns from."""
+
+
+class ClassifierTask:
+    """The loss, the quick validation and the checkpoint of classification."""
+
+    def __init__(
+        self,
+        classifier: SequenceClassifier,
+        tokenizer: Tokenizer,
+        validation: list[LabelledText],
+        config: ClassifierConfig,
+        provenance: dict[str, Any],
+    ) -> None:
+        self.classifier, self.tokenizer, self.config = classifier, tokenizer, config
+        self.provenance = provenance
+        self.device = classifier.score.weight.device
+        chosen = sorted(validation, key=lambda text: unit_interval(f"eval:{text.key}"))
+        chosen = chosen[: config.eval_texts or None]
+        self._rows = [head_and_tail(text.text, tokenizer, config.max_tokens) for text in chosen]
+        self._positive = np.array([text.label == 1 for text in chosen])
+
+    def loss(self, batch: TextBatch) -> tuple[Tensor, int]:
+        """Return the summed cross-entropy and the number of texts."""
+        with precision(self.device, self.config.precision):
+            logits = self.classifier(batch.ids_BT.to(self.device), batch.lengths_B.to(self.device))
+        loss = F.cross_entropy(
+            logits.float(),
+            batch.labels_B.to(self.device),
+            reduction="sum",
+            label_smoothing=self.config.label_smoothing,
+        )
+        return loss, len(batch.labels_B)
+
+    def tokens(self, batch: TextBatch) -> int:
+        """Return the tokens read, padding not counted."""
+        return int(batch.lengths_B.sum())
+
+    def evaluate(self) -> dict[str, float]:
+        """Return loss, accuracy and ROC AUC on validation texts cut to head and tail."""
+        margin = window_margins(self.classifier, self._rows)
+        loss = np.logaddexp(0, np.where(self._positive, -margin, margin))
+        return {
+            "validation_loss": float(loss.mean()),
+            "validation_accuracy": float(np.mean((margin > 0) == self._positive)),
+            "validation_roc_auc": roc_auc(self._positive, margin),
+        }
+
+    def checkpoint(self) -> Checkpoint:
+        """Return the classifier, not yet calibrated."""
+        return Checkpoint(
+            task="classification",
+            transformer=self.classifier.transformer,
+            tokenizer=self.tokenizer,
+            classifier=self.classifier,
+            labels=list(self.config.data.labels),
+            provenance=self.provenance,
+        )
+
+
+def finetune_classifier(
+    config: ClassifierConfig, run: Run, resume: bool = False
+) -> tuple[Checkpoint, dict[str, Any]]:
+    """Train, calibrate and measure a classifier; leaves it in ``run.checkpoint``.
+
+    Returns:
+        the checkpoint, with threshold and calibration in ``extra``, and the report (see
+        ``classifier_report``), which is also written to ``report.json`` and ``report.md``.
+
+    Raises:
+        ValueError: unusable settings or data, or a loss that is not finite.
+        Paused: see ``training.loop.train``.
+    """
+    if len(config.data.labels) != 2:
+        raise ValueError(f"data.labels {list(config.data.labels)}: exactly two are supported")
+    device = choose_device(config.device)
+    texts = load_texts(config.data)
+    splits = SplitTexts.of(texts, config.data.leave_out)
+    hashes = files_sha256(config.data.paths)
+    run.data(hashes)
+    classifier, tokenizer, foundation = _start(config, splits.train, run)
+    classifier.to(device)
+    provenance = {
+        "stage": "finetune classifier",
+        "foundation": foundation,
+        "data": hashes,
+        "commit": commit(),
+        "seed": config.seed,
+        "sources": _counts(splits.train),
+    }
+    task = ClassifierTask(classifier, tokenizer, splits.validation, config, provenance)
+    source = LengthBuckets(
+        splits.train,
+        tokenizer,
+        config.max_tokens,
+        config.batch_size,
+        config.augmentation,
+        config.weights,
+        config.seed,
+    )
+    metrics = train(classifier, task, source, config.loop, run, resume)
+    checkpoint = load_checkpoint(run.checkpoint, device)
+    windows = {"tokens": config.max_tokens, "stride": config.max_tokens * 3 // 4, "pool": "max"}
+    checkpoint.extra = {"positive": config.data.labels[-1], "windows": windows}
+    checkpoint.extra |= calibrate(checkpoint, splits.validation, config.decision)
+    sets: dict[Split, list[LabelledText]] = {
+        "validation": splits.validation,
+        "test": splits.test,
+        "left out": splits.left_out,
+    }
+    report = classifier_report(checkpoint, splits.train, sets, config)
+    report["training"] = metrics | {"parameters": float(parameter_count(classifier))}
+    checkpoint.extra["metrics"] = report["test"]["all"] if report.get("test") else {}
+    tensors, state = load_state(run.checkpoint)
+    save_checkpoint(run.checkpoint, checkpoint, tensors, state)
+    return checkpoint, report
+
+
+def _start(
+    config: ClassifierConfig, train_texts: list[LabelledText], run: Run
+) -> tuple[SequenceClassifier, Tokenizer, str]:
+    """Return the classifier before training, its tokenizer and what it comes from."""
+    if config.foundation:
+        checkpoint = load_checkpoint(Path(config.foundation))
+        transformer, tokenizer = checkpoint.transformer, checkpoint.tokenizer
+        if config.max_tokens > transformer.context_length:
+            raise ValueError(
+                f"max_tokens {config.max_tokens}: the foundation reads at most "
+                f"{transformer.context_length}"
+            )
+        foundation = f"{checkpoint.task} checkpoint {Path(config.foundation).name}"
+    else:
+        tokenizer = _tokenizer(config, train_texts, run)
+        architecture = config.model.architecture(tokenizer.vocabulary_size)
+        transformer = Transformer(architecture, config.max_tokens)
+        transformer.initialize(config.seed)
+        foundation = "fresh weights"
+    classifier = SequenceClassifier(transformer, len(config.data.labels))
+    generator = torch.Generator().manual_seed(config.seed)
+    with torch.no_grad():  # small, so that the first probabilities are near one half
+        shape = classifier.score.weight.shape
+        classifier.score.weight.copy_(0.02 * torch.randn(shape, generator=generator))
+        classifier.score.bias.zero_()
+    return classifier, tokenizer, foundation
+
+
+def _tokenizer(config: ClassifierConfig, texts: list[LabelledText], run: Run) -> Tokenizer:
+    if config.tokenizer:
+        return load_tokenizer(Path(config.tokenizer))
+    if run.resumable:  # the same one as at the start, without training it again
+        return load_checkpoint(run.checkpoint).tokenizer
+    sample, size = [], 0
+    for text in sorted(texts, key=lambda text: unit_interval(f"tokenizer:{text.key}")):
+        sample.append(text.text[:4000])
+        size += len(sample[-1])
+        if size >= TOKENIZER_CHARACTERS:
+            break
+    return train_tokenizer(sample, config.vocabulary_size)
+
+
+def _counts(texts: list[LabelledText]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for text in texts:
+        counts[text.source] = counts.get(text.source, 0) + 1
+    return dict(sorted(counts.items()))

@@ -1,0 +1,133 @@
+"""Calibrate a classifier on validation texts and measure it on all the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assistant.engine.classifier import encode_windows
+from training.checkpoint import Checkpoint
+from training.evaluation.metrics import classification_metrics
+from training.finetuning.baselines import Baseline, logistic_regression, majority
+from training.finetuning.calibration import (
+    Calibration,
+    fit_calibration,
+    negative_log_likelihood,
+    threshold_for_budget,
+    unsure_from,
+)
+from training.finetuning.classifier_config import ClassifierConfig, DecisionConfig
+from training.finetuning.labelled_text import LabelledText
+from training.finetuning.scoring import CheckpointClassifier, text_margins
+
+Split = Literal["validation", "test", "left out"]
+POSITIVE = 1
+
+
+def is_positive(texts: Sequence[LabelledText]) -> NDArray[np.bool_]:
+    """Return which texts carry the positive label."""
+    return np.array([text.label == POSITIVE for text in texts], bool)
+
+
+def calibrate(
+    checkpoint: Checkpoint, validation: Sequence[LabelledText], decision: DecisionConfig
+) -> dict[str, Any]:
+    """Fit temperature, bias, threshold and the unsure band on the margins of whole texts.
+
+    Of each text the largest margin of its windows counts, as at runtime.
+    """
+    assert checkpoint.classifier is not None
+    windows = checkpoint.extra["windows"]
+    cut = [
+        encode_windows(text.text, checkpoint.tokenizer, windows["tokens"], windows["stride"])
+        for text in validation
+    ]
+    margin = np.array([m.max() for m in text_margins(checkpoint.classifier, cut)])
+    positive = is_positive(validation)
+    calibration = fit_calibration(positive, margin)
+    probability = calibration.probability(margin)
+    threshold = threshold_for_budget(
+        positive, probability, decision.false_positive_budget, decision.lowest_threshold
+    )
+    low = unsure_from(
+        positive, probability, threshold, decision.unsure_recall, decision.unsure_lowest
+    )
+    before = Calibration().probability(margin)
+    return {
+        "calibration": asdict(calibration),
+        "threshold": threshold,
+        "unsure": [low, threshold],
+        "calibration_loss": {
+            "before": negative_log_likelihood(positive, before),
+            "after": negative_log_likelihood(positive, probability),
+        },
+    }
+
+
+def by_source(
+    texts: Sequence[LabelledText],
+    probability: NDArray[np.float64],
+    threshold: float,
+    unsure_low: float | None = None,
+) -> dict[str, dict[str, float]]:
+    """Return the metrics of all texts and of each source."""
+    positive = is_positive(texts)
+    sources = np.array([text.source for text in texts])
+    figures = {"all": classification_metrics(positive, probability, threshold, unsure_low)}
+    for source in sorted(set(sources)):
+        chosen = sources == source
+        figures[str(source)] = classification_metrics(
+            positive[chosen], probability[chosen], threshold, unsure_low
+        )
+    return figures
+
+
+def classifier_report(
+    checkpoint: Checkpoint,
+    train: Sequence[LabelledText],
+    sets: dict[Split, list[LabelledText]],
+    config: ClassifierConfig,
+) -> dict[str, Any]:
+    """Return the report of a fine-tuned classifier.
+
+    Returns:
+        ``decision`` (threshold, calibration, unsure band), for each set of texts the metrics by
+        source, and ``baselines``: name to the same for each set. A baseline's threshold is set
+        on the validation texts for the same false-positive budget.
+    """
+    scorer = CheckpointClassifier(checkpoint)
+    report: dict[str, Any] = {
+        "decision": {k: v for k, v in checkpoint.extra.items() if k != "metrics"},
+    }
+    filled: dict[str, Sequence[LabelledText]] = {name: t for name, t in sets.items() if t}
+    for name, texts in filled.items():
+        p = np.array([score.probability for score in scorer.score([t.text for t in texts])])
+        report[name] = by_source(texts, p, scorer.threshold, scorer.unsure[0])
+    if not config.baselines:
+        return report
+    seed = config.seed
+    baselines = [
+        majority(train, filled, POSITIVE),
+        logistic_regression(train, filled, POSITIVE, seed),
+    ]
+    report["baselines"] = {b.name: _baseline(b, filled, config.decision) for b in baselines}
+    return report
+
+
+def _baseline(
+    baseline: Baseline, sets: dict[str, Sequence[LabelledText]], decision: DecisionConfig
+) -> dict[str, Any]:
+    threshold = threshold_for_budget(
+        is_positive(sets["validation"]),
+        baseline.probabilities["validation"],
+        decision.false_positive_budget,
+        decision.lowest_threshold,
+    )
+    figures: dict[str, Any] = {"threshold": threshold}
+    for name, texts in sets.items():
+        figures[name] = by_source(texts, baseline.probabilities[name], threshold)
+    return figures

@@ -1,0 +1,132 @@
+"""Dialogues as training examples: read, split by item, ``asks`` expanded, encoded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from assistant.conversation import (
+    DEFAULT_SYSTEM_PROMPT,
+    ROLES,
+    Message,
+    Note,
+    encode_conversation,
+    grounded_question,
+)
+from assistant.tokenizer import Tokenizer
+from training.datasets import DIALOGUE_FILES, WRITTEN
+from training.datasets.jsonl import find_files, read_rows
+from training.datasets.splits import Split, split_of
+
+
+@dataclass(frozen=True)
+class Dialogue:
+    """One item: a conversation, and other ways to ask its first question."""
+
+    key: str
+    source: str
+    messages: tuple[Message, ...]
+    asks: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
+
+    @property
+    def split(self) -> Split:
+        """Decided by the key alone, so an item's ``asks`` never part."""
+        return split_of(self.key)
+
+    def variants(self, system_prompt: str) -> list[tuple[Message, ...]]:
+        """Return the conversation once for each way to ask, system prompt in front.
+
+        Notes are part of the first question (``assistant.conversation.grounded_question``).
+        """
+        has_system = self.messages[0].role == "system"
+        start = list(self.messages[:1]) if has_system else []
+        if not has_system and system_prompt:
+            start = [Message("system", system_prompt)]
+        first, *rest = self.messages[has_system:]
+        found = []
+        for question in (first.content, *self.asks):
+            asked = grounded_question(question, self.notes) if self.notes else question
+            found.append((*start, Message("user", asked), *rest))
+        return found
+
+
+@dataclass(frozen=True)
+class DialogueData:
+    """Which dialogues are used."""
+
+    files: tuple[str, ...] = ()
+    """JSON Lines files or folders; rows hold messages (role, content), and may hold asks and
+    context. None: the dialogues in training/datasets."""
+    system_prompt: str = DEFAULT_SYSTEM_PROMPT
+    """Put in front of every conversation that has none."""
+    max_per_source: int = 0
+    """Dialogues used of one file; 0: all."""
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files, folders replaced by what they hold; raises ValueError."""
+        ours = [WRITTEN / f"{stem}.jsonl" for stem in DIALOGUE_FILES]
+        return find_files(self.files or ours)
+
+
+def load_dialogues(data: DialogueData) -> list[Dialogue]:
+    """Read dialogues; rows without messages (our own mail, in the same folder) are left out.
+
+    Raises:
+        ValueError: with file:line, for a broken line or a conversation out of order; or no
+            dialogue at all.
+    """
+    dialogues: list[Dialogue] = []
+    for path in data.paths:
+        before = len(dialogues)
+        for place, row in read_rows(path):
+            if "messages" not in row:
+                continue
+            if data.max_per_source and len(dialogues) - before >= data.max_per_source:
+                break
+            dialogues.append(_dialogue(place, row, path))
+    if not dialogues:
+        raise ValueError(f"No dialogue in {', '.join(str(path) for path in data.paths)}")
+    return dialogues
+
+
+def _dialogue(place: str, row: dict[str, Any], path: Path) -> Dialogue:
+    stem = path.name.partition(".")[0]
+    try:
+        messages = tuple(Message(m["role"], str(m["content"])) for m in row["messages"])
+        notes = tuple(Note(str(n["title"]), str(n["text"])) for n in row.get("context", ()))
+        asks = tuple(str(ask) for ask in row.get("asks", ()))
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{place}: expected messages with role and content ({error})") from error
+    roles = [message.role for message in messages]
+    unknown = set(roles) - set(ROLES)
+    if unknown:
+        raise ValueError(f"{place}: unknown role {', '.join(sorted(unknown))}")
+    spoken = roles[1:] if roles[:1] == ["system"] else roles
+    if not spoken or spoken != ["user", "assistant"] * (len(spoken) // 2):
+        raise ValueError(
+            f"{place}: roles are {', '.join(roles) or 'none'}; expected user and assistant in "
+            "turn, the assistant last"
+        )
+    key = str(row["id"]) if "id" in row else f"{stem}:{place.rpartition(':')[2]}"
+    return Dialogue(key, stem, messages, asks, notes)
+
+
+@dataclass(frozen=True)
+class Example:
+    """An encoded conversation: ids and where the loss counts (1), both of the same length."""
+
+    ids: tuple[int, ...]
+    counted: tuple[int, ...]
+
+
+def encode_example(
+    messages: Sequence[Message], tokenizer: Tokenizer, max_tokens: int
+) -> Example | None:
+    """Encode a conversation, cut at ``max_tokens``; None when no counted token is left."""
+    ids, counted = encode_conversation(messages, tokenizer)
+    ids, counted = ids[:max_tokens], counted[:max_tokens]
+    return Example(tuple(ids), tuple(counted)) if any(counted[1:]) else None

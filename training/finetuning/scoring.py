@@ -1,0 +1,92 @@
+"""A classification checkpoint as a classifier with the runtime's semantics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from assistant.engine.classifier import encode_windows
+from assistant.plugin_api import Score
+from training.checkpoint import Checkpoint
+from training.device import autocast
+from training.finetuning.calibration import Calibration
+from training.finetuning.length_buckets import pad
+from training.model import SequenceClassifier
+
+BATCH_TOKENS = 16_384
+
+
+@torch.no_grad()
+def window_margins(
+    classifier: SequenceClassifier, windows: Sequence[Sequence[int]]
+) -> NDArray[np.float64]:
+    """Return logit(positive) - logit(other) of each window; the positive label is the last."""
+    device = classifier.score.weight.device
+    order = sorted(range(len(windows)), key=lambda index: len(windows[index]))
+    result = np.zeros(len(windows))
+    start = 0
+    while start < len(order):
+        stop = start + 1
+        while stop < len(order) and (stop + 1 - start) * len(windows[order[stop]]) <= BATCH_TOKENS:
+            stop += 1
+        chosen = order[start:stop]
+        ids, lengths = pad([windows[index] for index in chosen])
+        with autocast(device):
+            logits = classifier(ids.to(device), lengths.to(device))
+        result[chosen] = (logits[:, -1] - logits[:, 0]).float().cpu().numpy()
+        start = stop
+    return result
+
+
+def text_margins(
+    classifier: SequenceClassifier, cut: Sequence[Sequence[Sequence[int]]]
+) -> list[NDArray[np.float64]]:
+    """Return the margins of each text's windows, for texts cut by ``encode_windows``."""
+    if not cut:
+        return []
+    was_training = classifier.training
+    classifier.eval()
+    margins = window_margins(classifier, [window for windows in cut for window in windows])
+    classifier.train(was_training)
+    return np.split(margins, np.cumsum([len(windows) for windows in cut])[:-1])
+
+
+class CheckpointClassifier:
+    """Scores texts by a checkpoint; implements ``assistant.plugin_api.Classifier``."""
+
+    def __init__(self, checkpoint: Checkpoint, name: str = "checkpoint") -> None:
+        """Take what export would take.
+
+        Raises:
+            ValueError: the checkpoint is no classifier, or has not been calibrated yet.
+        """
+        if checkpoint.classifier is None:
+            raise ValueError(f"{name} is a {checkpoint.task} checkpoint, not a classifier")
+        try:
+            facts = checkpoint.extra
+            self.calibration = Calibration(**facts["calibration"])
+            self.threshold = float(facts["threshold"])
+            low, high = facts["unsure"]
+            self.unsure = (float(low), float(high))
+            self._tokens, self._stride = facts["windows"]["tokens"], facts["windows"]["stride"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{name} holds no calibrated classifier: its training has not ended; "
+                "go on with --resume"
+            ) from error
+        self.name, self._checkpoint = name, checkpoint
+
+    def score(self, texts: Sequence[str]) -> list[Score]:
+        """Return a calibrated score for each text; the worst window counts."""
+        classifier, tokenizer = self._checkpoint.classifier, self._checkpoint.tokenizer
+        assert classifier is not None
+        cut = [encode_windows(text, tokenizer, self._tokens, self._stride) for text in texts]
+        scores = []
+        for windows, margins in zip(cut, text_margins(classifier, cut), strict=True):
+            p = self.calibration.probability(margins)
+            tokens = sum(len(window) for window in windows)
+            scores.append(Score(float(p.max()), tuple(p.tolist()), tokens))
+        return scores
