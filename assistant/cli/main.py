@@ -6,6 +6,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -157,7 +158,8 @@ def _make_streams_safe() -> None:
     """A character that a stream's encoding lacks is replaced, never an exception."""
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         if stream is not None and hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
+            with suppress(ValueError):  # a stream that was read before keeps what it has
+                stream.reconfigure(errors="replace")
 
 
 def _discard_stdout() -> None:

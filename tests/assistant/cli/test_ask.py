@@ -292,7 +292,7 @@ class Model(ScriptedChatModel):
                 os._exit(9)
 
 assistant.engine.chat_model.load_chat_model = lambda name: Model(["word " * {words}])
-sys.exit(main(["ask", "q"]))
+sys.exit(main(["ask", "q", "--max-tokens", "1000000"]))
 """
 
 

@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import io
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from assistant.chat import Chunk, Completion, GenerationOptions
+from assistant.conversation import Message
+from assistant.errors import BadInputError, ModelError
+from assistant.history import History
+from assistant.plain import PlainConversation, run_plain
+from assistant.plugin_api import Analyzer, Detector, Evidence, Report, SlashCommand
+from assistant.plugin_host import PluginHost
+from assistant.testing import ScriptedChatModel
+
+REPORT = Report(
+    kind="e-mail",
+    verdict="spam",
+    tone="bad",
+    score=0.97,
+    headline="This looks \x1b[31mlike spam.",
+    evidence=(Evidence("asks for a password", 1.5, "send your pass\x07word"),),
+    details={"From": "x@example.com"},
+    advice=("Do not answer it.",),
+)
+
+
+class Host(PluginHost):
+    """A host with plugins of its own."""
+
+    def detectors(self) -> list[Detector]:
+        return [Detector("t.mail", "e-mail", "t.check", lambda text: float("From:" in text))]
+
+    def analyzers(self) -> dict[str, Analyzer]:
+        return {"t.check": Analyzer("t.check", "Check for spam", lambda *_: REPORT)}
+
+    def slash_commands(self) -> list[SlashCommand]:
+        def fail(arguments: str) -> str:
+            raise BadInputError("No such file") if arguments else RuntimeError("bug")
+
+        return [
+            SlashCommand("wave", "Wave.", lambda arguments: f"o/ {arguments}\x1b[2J"),
+            SlashCommand("fail", "Fail.", fail),
+        ]
+
+
+Talk = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def history() -> Iterator[History]:
+    history = History(None)
+    yield history
+    history.close()
+
+
+@pytest.fixture
+def talk(history: History) -> Talk:
+    """Type lines, get the exit code, what was answered and what was said beside it."""
+
+    def talk(*lines: str, model: ScriptedChatModel | None = None) -> tuple[int, str, str]:
+        typed = iter(lines)
+
+        def read_line(prompt: str) -> str:
+            messages.write(prompt)
+            try:
+                return next(typed)
+            except StopIteration:
+                raise EOFError from None
+
+        output, messages = io.StringIO(), io.StringIO()
+        conversation = PlainConversation(
+            history, model or ScriptedChatModel(), Host(), read_line, output, messages
+        )
+        return conversation.run(), output.getvalue(), messages.getvalue()
+
+    return talk
+
+
+def test_a_question_is_answered_and_the_end_of_input_leaves(talk: Talk, history: History) -> None:
+    code, out, messages = talk("Hi", "", "How are you?")
+    assert (code, out) == (0, "Hello! What can I help you with?\n" * 2)
+    assert messages.count("you> ") == 4
+    assert history.counts() == (1, 4)
+
+
+def test_quit_leaves_at_once(talk: Talk) -> None:
+    assert talk("/quit", "never asked")[:2] == (0, "")
+
+
+def test_words_are_flushed_whole() -> None:
+    written: list[str] = []
+
+    class Output(io.StringIO):
+        def write(self, text: str) -> int:
+            written.append(text)
+            return len(text)
+
+    class Pieces(ScriptedChatModel):
+        def stream(
+            self, messages: Sequence[Message], options: GenerationOptions, cancel: Event
+        ) -> Iterator[Chunk | Completion]:
+            for piece in ("He", "llo", " wor", "ld, he", "re"):
+                yield Chunk(piece)
+            yield Completion("Hello world, here", "end", 1, 5, 1.0, 1.0)
+
+    lines = iter(["q", "/quit"])
+    PlainConversation(
+        History(None), Pieces(), Host(), lambda _: next(lines), Output(), io.StringIO()
+    ).run()
+    assert written == ["Hello ", "world, ", "here\n"]
+
+
+def test_new_begins_another_conversation(talk: Talk, history: History) -> None:
+    talk("one", "/new", "two")
+    assert [c.title for c in history.conversations()] == ["two", "one"]
+
+
+def test_again_and_continue_answer_once_more(talk: Talk) -> None:
+    model = ScriptedChatModel(["first", "second"])
+    code, out, messages = talk("/again", "q", "/again", "/continue", model=model)
+    assert (code, out) == (0, "first\nsecond\n")
+    assert "no question to answer" in messages
+    assert "The last answer is complete" in messages
+
+
+def test_help_lists_the_commands_of_plugins_too(talk: Talk) -> None:
+    messages = talk("/help")[2]
+    assert "/paste" in messages
+    assert "/wave" in messages
+
+
+def test_an_unknown_command_is_not_sent_to_the_model(talk: Talk) -> None:
+    model = ScriptedChatModel()
+    assert "no command /fly" in talk("/fly away", model=model)[2]
+    assert model.prompts == []
+
+
+def test_a_slash_command_of_a_plugin_runs_and_its_text_is_made_safe(talk: Talk) -> None:
+    assert talk("/wave hello")[1] == "o/ hello[2J\n"
+
+
+def test_a_slash_command_that_fails_costs_one_line(talk: Talk) -> None:
+    code, out, messages = talk("/fail", "/fail x", "still there?")
+    assert (code, out) == (0, "Hello! What can I help you with?\n")
+    assert "/fail failed (RuntimeError('bug'))" in messages
+    assert "error: No such file" in messages
+
+
+@pytest.mark.parametrize("answer", ["", "y", "YES"])
+def test_a_pasted_mail_is_offered_to_its_analyzer(talk: Talk, answer: str) -> None:
+    model = ScriptedChatModel()
+    _, out, messages = talk("/paste", "From: a", "", "Win!", ".", answer, model=model)
+    assert "This looks like: e-mail. Check for spam? [Y/n]" in messages
+    assert out.startswith("e-mail: spam (97%)\nThis looks [31mlike spam.\n")
+    assert "+ asks for a password: “send your password”" in out
+    assert out.endswith("Do not answer it.\n")
+    assert model.prompts == []
+
+
+def test_a_pasted_mail_can_be_sent_to_the_model_instead(talk: Talk) -> None:
+    model = ScriptedChatModel()
+    talk("/paste", "From: a", "", "Win!", ".", "n", model=model)
+    assert model.prompts[0][-1].content == "From: a\n\nWin!"
+
+
+def test_other_pasted_text_is_a_question_of_several_lines(talk: Talk) -> None:
+    model = ScriptedChatModel()
+    talk("/paste", "line 1", "/quit", ".", model=model)
+    assert model.prompts[0][-1].content == "line 1\n/quit"
+    assert "Nothing was pasted" in talk("/paste", ".")[2]
+
+
+def test_an_error_is_one_line_and_the_conversation_goes_on(talk: Talk) -> None:
+    model = ScriptedChatModel([ModelError("It broke", "Try again"), "fine"])
+    code, out, messages = talk("one", "two", model=model)
+    assert (code, out) == (0, "\nfine\n")
+    assert "error: It broke. Try again" in messages
+
+
+def test_ctrl_c_stops_the_answer_and_keeps_it(talk: Talk, history: History) -> None:
+    class Interrupted(ScriptedChatModel):
+        def stream(
+            self, messages: Sequence[Message], options: GenerationOptions, cancel: Event
+        ) -> Iterator[Chunk | Completion]:
+            for event in super().stream(messages, options, cancel):
+                yield event
+                if len(self.prompts) == 1 and isinstance(event, Chunk):
+                    signal.raise_signal(signal.SIGINT)
+
+    code, out, messages = talk("q", "q2", model=Interrupted(["one two three", "again"]))
+    assert (code, out) == (0, "one\nagain\n")
+    assert "stopped; /continue goes on" in messages
+    stored = history.messages(history.conversations()[0].id)
+    assert [(m.content, m.status) for m in stored if m.role == "assistant"] == [
+        ("one", "stopped"),
+        ("again", "complete"),
+    ]
+
+
+def test_ctrl_c_at_the_prompt_says_how_to_leave(history: History) -> None:
+    def read_line(prompt: str) -> str:
+        reads.append(prompt)
+        if len(reads) == 1:
+            raise KeyboardInterrupt
+        raise EOFError
+
+    reads: list[str] = []
+    messages = io.StringIO()
+    code = PlainConversation(
+        history, ScriptedChatModel(), Host(), read_line, io.StringIO(), messages
+    ).run()
+    assert (code, len(reads)) == (0, 2)
+    assert "/quit leaves" in messages.getvalue()
+
+
+def test_piped_lines_are_questions_and_stdout_holds_answers_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(
+        "assistant.engine.chat_model.load_chat_model", lambda _: ScriptedChatModel()
+    )
+    monkeypatch.setattr("sys.stdin", io.StringIO("Hi\nHow are you?"))
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("FRONTDESK_DATA", str(tmp_path / "file" / "data"))
+    assert run_plain("support-chat") == 0
+    captured = capsys.readouterr()
+    assert captured.out == "Hello! What can I help you with?\n" * 2
+    assert captured.err.count("warning: ") == 1
+    assert "you>" not in captured.err
