@@ -5,26 +5,34 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help chat install test lint clean
+.PHONY: help chat install test lint screenshots clean
 
 help:
 	@echo "make chat     install what the app needs into .venv and open it"
 	@echo "make test     install the development tools too and run every test"
 	@echo "make install  the runtime alone"
 	@echo "make lint     ruff, mypy and the import contracts"
+	@echo "make screenshots  pictures of the app's main states into docs/screenshots"
 	@echo "make clean    remove .venv and caches"
 
 # The stamps depend on pyproject.toml alone: nothing is installed twice while it stays as it is.
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Frontdesk needs Python 3.11 or newer, this is %s. Try: make PYTHON=python3.12 $(MAKECMDGOALS)" % sys.version.split()[0])'
-	$(PYTHON) -m venv $(VENV)
+	@# Debian keeps ensurepip in a package of its own; pip itself can fill the environment then.
+	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 \
+	  || { rm -rf $(VENV); $(PYTHON) -m venv --without-pip $(VENV) \
+	       && $(PYTHON) -m pip --quiet --python $@ install pip; } \
+	  || { rm -rf $(VENV); echo "No virtual environment could be made: install python3-venv (Debian, Ubuntu) or another Python, then try again." >&2; exit 1; }
 
 $(VENV)/.runtime: pyproject.toml | $(BIN)/python
-	$(PIP) install --quiet --editable .
+	@echo "Installing what the app needs into $(VENV) (once) ..."
+	@$(PIP) install --quiet --editable . \
+	  || { echo "The installation did not finish: see the lines above; without a network it needs the packages in pip's cache." >&2; exit 1; }
 	@touch $@
 
 $(VENV)/.development: pyproject.toml | $(BIN)/python
-	$(PIP) install --quiet --editable '.[train,dev]'
+	@echo "Installing the training and development tools into $(VENV) (once; PyTorch is large) ..."
+	@$(PIP) install --quiet --editable '.[train,dev]'
 	@touch $@ $(VENV)/.runtime
 
 install: $(VENV)/.runtime
@@ -40,6 +48,9 @@ lint: $(VENV)/.development
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+screenshots: $(VENV)/.development
+	$(BIN)/python -m assistant.tui.screenshots docs/screenshots
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
