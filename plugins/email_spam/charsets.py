@@ -32,7 +32,7 @@ def known_charset(name: str) -> str | None:
         found = codecs.lookup(name).name
     except (LookupError, ValueError, UnicodeError):
         return None
-    if found in _REFUSED:
+    if found.replace("-", "_") in _REFUSED:
         return None
     return "cp1252" if found in {"iso8859-1", "ascii"} else found
 

@@ -8,12 +8,12 @@ from plugins.email_spam.shapes import HeaderBlock, find_header_block, unquoted
 
 _READ = 8000  # characters; the interface's thread waits for the answer
 _GREETING = re.compile(
-    r"(?:dear|hi|hello|hey|good (?:morning|day|afternoon)|attention|greetings)"
-    r"(?: [\w.'@& -]{1,60})?\s*[,!:.]?$",
+    r"(?:dear|hi|hello|hey|good (?:morning|day|afternoon)|attention|greetings|sehr geehrte[rs]?|"
+    r"bonjour|estimad[oa]|beste|caro|gentile)(?: [\w.'@&,-]+){0,6}\s*[,!:.]?$",
     re.IGNORECASE,
 )
 _IMPERSONAL = re.compile(
-    r"\bdear (?:valued |esteemed )?(?:customers?|clients?|users?|members?|sir|madam|friend|"
+    r"\bdear (?:valued |esteemed )?(?:customers?|clients?|users?|members?|friend|"
     r"beloved|winner|account (?:holder|owner)|subscriber|e-?mail (?:user|owner))\b",
     re.IGNORECASE,
 )
@@ -82,15 +82,20 @@ def _body_shape(lines: list[str]) -> float:
     score = 0.0
     impersonal = bool(_IMPERSONAL.search(text[:400]))
     if impersonal or any(_GREETING.match(line) for line in filled[:4]):
-        score += 0.2 + 0.15 * impersonal
+        # A greeting on a line of its own with a paragraph after it is how letters begin.
+        score += 0.2 + 0.15 * impersonal + 0.05 * ("" in lines[:4] and len(filled) > 3)
     if any(_CLOSING.match(line) for line in filled[-8:]):
         score += 0.1
+    if len(lines) > 4 and len(filled[-1].split()) <= 4 and not filled[-1].endswith(("?", ":")):
+        score += 0.05  # signed
     if _MASS_MAIL.search(text):
-        score += 0.3
+        score += 0.35
     if _CALL_TO_ACTION.search(text):
-        score += 0.15
+        score += 0.2
     if _URL.search(text):
-        score += 0.1
+        # People put a link into a sentence, mailings put it on a line.
+        alone = any(_URL.match(line) and " " not in line for line in lines)
+        score += 0.15 + 0.1 * alone
     quoting = sum(line.startswith(">") for line in lines)
     if quoting >= 2 and any(_ATTRIBUTION.match(line) for line in lines):
         score += 0.5

@@ -25,7 +25,7 @@ _BLOCKS = frozenset(
 _HIDING = re.compile(
     r"display\s*:\s*none|visibility\s*:\s*hidden|mso-hide\s*:\s*all"
     r"|(?<![\w-])opacity\s*:\s*0(?:\.0+)?\s*(?:;|!|$)"
-    r"|font-size\s*:\s*[01](?:\.\d*)?(?:px|pt|em|%)?\s*(?:;|!|$)"
+    r"|font-size\s*:\s*(?:0(?:\.0\d*)?(?:px|pt|r?em|%)?|1(?:\.0)?(?:px|pt))\s*(?:;|!|$)"
     r"|max-height\s*:\s*0(?:px)?\s*(?:;|!|$)",
     re.IGNORECASE,
 )

@@ -31,8 +31,9 @@ def host_of(url: str) -> str:
     rest = rest if separator and rest.startswith("/") else url
     authority = re.split(r"[/?#\\]", rest.lstrip("/\\"), maxsplit=1)[0]
     host = authority.rpartition("@")[2]
-    if not host.startswith("["):  # an IPv6 address keeps its colons
-        host = host.partition(":")[0]
+    if host.startswith("["):  # an IPv6 address keeps its colons
+        return host.partition("]")[0].lower() + "]"
+    host = host.partition(":")[0]
     return host.strip(".").lower()
 
 

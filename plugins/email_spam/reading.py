@@ -33,6 +33,7 @@ _CONTAINER = re.compile(rb"^content-type:[ \t\r\n]*(?:multipart|message)/", re.I
 _BINARY = (b"\x7fELF", b"\x89PNG", b"PK\x03\x04", b"%PDF", b"\x1f\x8b", b"\xff\xd8\xff", b"GIF8")
 _ADDRESS = re.compile(r"<\s*([^<>\s]*@[^<>]*?)\s*>")
 _BARE_ADDRESS = re.compile(r"[^\s<>,;:()\"']{1,100}@[^\s<>,;()\"']{1,200}")
+_NOT_BASE64 = re.compile(r"[^A-Za-z0-9+/=\r\n]")
 _HINT = "Give it a message saved as .eml, an mbox file or a Maildir folder"
 
 
@@ -175,14 +176,23 @@ class _Contents:
             size = _payload_size(part)
             self.attachments.append(Attachment(sanitize_line(name) or "unnamed", kind[:80], size))
             return
-        raw = _guarded(lambda: part.get_payload(decode=True), b"")
-        if not isinstance(raw, bytes):
-            return
+        raw = self._decoded(part)
         declared = str(_guarded(lambda: part.get_param("charset"), "") or "")
         text, note = decode(raw[: 8 * MAX_HTML], declared)
         if note:
             self.notes.append(note)
         self.take_text(text, is_html=kind == "text/html")
+
+    def _decoded(self, part: Message) -> bytes:
+        payload = _guarded(part.get_payload, "")
+        if _encoding(part) == "base64" and isinstance(payload, str):
+            # The decoder skips what is not base64 and makes noise of plain text so labelled.
+            foreign = len(_NOT_BASE64.findall(payload[:10_000]))
+            if foreign > 0.02 * len(payload[:10_000]):
+                self.notes.append("A part is labelled base64 but is not; it was read as it stands")
+                return payload.encode("utf-8", "surrogateescape")
+        raw = _guarded(lambda: part.get_payload(decode=True), b"")
+        return raw if isinstance(raw, bytes) else b""
 
     def take_text(self, text: str, is_html: bool) -> None:
         if not is_html:
@@ -207,7 +217,7 @@ class _Contents:
             tail = MAX_BODY // 4
             body = body[: MAX_BODY - tail] + "\n" + body[-tail:]
         links = [replace(link, text=sanitize_line(link.text)) for link in self.links]
-        known = {link.target for link in links}
+        known = {piece for link in links for piece in (link.target, link.text)}
         links += [Link(url, url) for url in find_urls(body) if url not in known]
         return Mail(
             sender_name=sanitize_line(name),
@@ -246,7 +256,7 @@ def split_address(value: str) -> tuple[str, str]:
 
 
 def _unquoted(name: str) -> str:
-    return re.sub(r"\\(.)", r"\1", name.strip().strip('"').strip()).strip("' ")
+    return re.sub(r"\\(.)", r"\1", name.strip(" \t\"'<"))
 
 
 def _parts(message: Message) -> list[Message]:
@@ -264,7 +274,7 @@ def _best_alternative(branches: Sequence[list[Message]]) -> list[Message]:
     for wanted in ("text/html", "text/plain"):
         for branch in reversed(branches):
             if any(
-                _guarded(leaf.get_content_type, "") == wanted and leaf.get_payload()
+                _guarded(leaf.get_content_type, "") == wanted and _guarded(leaf.get_payload, "")
                 for leaf in branch
             ):
                 return branch
@@ -272,11 +282,14 @@ def _best_alternative(branches: Sequence[list[Message]]) -> list[Message]:
 
 
 def _payload_size(part: Message) -> int:
-    payload = part.get_payload()
+    payload = _guarded(part.get_payload, "")
     if not isinstance(payload, str):
         return 0
-    encoding = str(part.get("content-transfer-encoding", "")).strip().lower()
-    return len(payload) * 3 // 4 if encoding == "base64" else len(payload)
+    return len(payload) * 3 // 4 if _encoding(part) == "base64" else len(payload)
+
+
+def _encoding(part: Message) -> str:
+    return str(_guarded(lambda: part.get("content-transfer-encoding", ""), "")).strip().lower()
 
 
 def _guarded(call: Any, fallback: Any) -> Any:

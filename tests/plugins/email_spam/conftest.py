@@ -1,0 +1,26 @@
+"""The sample mails, and a classifier in the place of the bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.words import WordClassifier
+
+SAMPLES = Path(__file__).parents[2] / "data" / "mail"
+
+
+@pytest.fixture
+def classifier(monkeypatch: pytest.MonkeyPatch) -> WordClassifier:
+    """The word classifier, also in the place of every bundle."""
+    fake = WordClassifier()
+    for module in ("plugins.email_spam", "plugins.email_spam.commands"):
+        monkeypatch.setattr(f"{module}.load_classifier", lambda name: fake)
+    return fake
+
+
+@pytest.fixture
+def samples() -> Path:
+    """The folder of hand-written messages."""
+    return SAMPLES
