@@ -155,7 +155,9 @@ def run_app(model_name: str | None = None, conversation_id: str | None = None) -
             conversation_id = history.conversation(conversation_id).id
         plugins = PluginHost()
         plugins.slash_commands()  # a broken plugin says so now, not into the screen
-        app = FrontdeskApp(history, _loader(model_name), plugins, settings, conversation_id, notice)
+        app = FrontdeskApp(
+            history, model_loader(model_name), plugins, settings, conversation_id, notice
+        )
         app.run()
     finally:
         history.close()
@@ -164,7 +166,9 @@ def run_app(model_name: str | None = None, conversation_id: str | None = None) -
     return app.return_code or 0
 
 
-def _loader(model_name: str | None) -> Callable[[], ChatModel]:
+def model_loader(model_name: str | None) -> Callable[[], ChatModel]:
+    """Return what loads a chat bundle; None takes the one that ships."""
+
     def load() -> ChatModel:
         from assistant.engine.chat_model import load_chat_model
 

@@ -49,7 +49,8 @@ class ChatScreen(ConversationScreen):
         if action == "continue":
             return self.can_continue and self.model is not None
         if action == "regenerate":
-            return self.last_answer is not None and not self.busy and self.model is not None
+            asked = bool(self.transcript.last_question)
+            return asked and not self.busy and self.model is not None
         if action == "copy":
             return self.last_answer is not None and not self.busy
         return True
@@ -91,7 +92,7 @@ class ChatScreen(ConversationScreen):
             unknown = f"There is no command /{sanitize_line(name, 40)}. {hint}"
             self.app.notify(unknown, severity="warning", markup=False)
             return
-        self.desk.clear()
+        self.desk.composer.load_text("")
         if command.plugin is not None:
             plugin = command.plugin
             await self._start_check(Check(command.usage, lambda _p, _c: plugin.run(argument)))
@@ -264,7 +265,9 @@ class ChatScreen(ConversationScreen):
         elif chip is not None:
             chip.display = True
         self._check = None
-        if not event.done and not event.check.query(Notice):
+        if event.done:
+            self.transcript.show_start(event.check)
+        elif not event.check.query(Notice):  # cancelled: there is nothing to read
             await event.check.remove()
         self.refresh_bindings()
 

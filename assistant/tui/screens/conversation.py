@@ -85,7 +85,7 @@ class ConversationScreen(Screen[None]):
             with Vertical(id="main"):
                 yield Transcript()
                 yield Desk(self.plugins, self.slash)
-        yield Footer(compact=True)
+        yield Footer(compact=True, show_command_palette=False)
 
     async def on_mount(self) -> None:
         """Show the last conversation and begin to load the model; neither waits for the other."""
@@ -206,7 +206,7 @@ class ConversationScreen(Screen[None]):
             self.sidebar.show(self.history.conversations(), self.conversation_id)
         statistics = self.last_answer.statistics if self.last_answer else {}
         used = statistics.get("prompt_tokens", 0) + statistics.get("output_tokens", 0)
-        self.status.change(used=int(used))
+        self.status.change(used=int(used), left_out=int(statistics.get("dropped_messages", 0)))
         if not self.busy:
             self.status.change(state=self._resting_state())
         self.refresh_bindings()
@@ -241,10 +241,9 @@ class ConversationScreen(Screen[None]):
 
     async def regenerate(self) -> None:
         """Answer the last question again."""
-        if self.busy or self.model is None or self.last_answer is None:
+        if self.busy or self.model is None or not self.transcript.last_question:
             return
-        if (old := self.transcript.last_answer) is not None:
-            await old.remove()
+        await self.transcript.remove_answer()
         await self.transcript.add(Answer(waiting=True))
         self.transcript.follow()
         self._begin(lambda session, cancel: session.regenerate(cancel))
@@ -294,7 +293,9 @@ class ConversationScreen(Screen[None]):
 
     @on(AnswerStarted)
     def _answer_started(self, fact: AnswerStarted) -> None:
-        if self._answering.is_current(fact.run):
+        if self._answering.is_current(fact.run) and self._session is not None:
+            self.conversation_id = self._session.conversation_id
+            self.conversation_changed()
             self.status.change(state="answering")
 
     @on(AnswerGrew)

@@ -37,12 +37,13 @@ PASTE = (
 )
 
 
+COLUMN = 24
+
+
 def table(rows: Iterable[tuple[str, str]]) -> Content:
     """Return two aligned columns."""
-    rows = list(rows)
-    width = max(len(left) for left, _ in rows) + 2
     lines = [
-        Content.assemble((left.ljust(width), "$primary"), (right, "$foreground"))
+        Content.assemble((f"{left:{COLUMN}} ", "$primary"), (right, "$foreground"))
         for left, right in rows
     ]
     return Content("\n").join(lines)

@@ -143,6 +143,8 @@ class Desk(Vertical):
                 text = quoted(text, pasted)
         if text:
             self.post_message(self.Sent(text))
+        elif attached:
+            self.app.notify("Write what you would like to know about the text", markup=False)
 
     @on(Composer.PasteArrived)
     async def _paste(self, event: Composer.PasteArrived) -> None:

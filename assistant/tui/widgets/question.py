@@ -10,6 +10,7 @@ from textual.widgets import Static
 from assistant.text import sanitize
 
 FOLDED_LINES = 10
+FOLDED_CHARACTERS = 1000
 
 
 class Question(Vertical):
@@ -18,8 +19,10 @@ class Question(Vertical):
     def __init__(self, content: str) -> None:
         super().__init__(classes="question")
         self.content = sanitize(content).strip("\n")
-        self._lines = self.content.split("\n")
-        self._folded = len(self._lines) > FOLDED_LINES + 2
+        lines = self.content.split("\n")
+        self._start = "\n".join(lines[:FOLDED_LINES])[:FOLDED_CHARACTERS].rstrip()
+        self._hidden_lines = len(lines) - FOLDED_LINES
+        self._folded = self._hidden_lines > 2 or len(self.content) > 2 * FOLDED_CHARACTERS
 
     def compose(self) -> ComposeResult:
         """Lay out the text and, for a long one, the line that unfolds it."""
@@ -28,12 +31,13 @@ class Question(Vertical):
             yield Static(self._hint(), markup=False, classes="note question-fold")
 
     def _shown(self) -> Content:
-        lines = self._lines[:FOLDED_LINES] if self._folded else self._lines
-        return Content("\n".join(lines))
+        return Content(self._start if self._folded else self.content)
 
     def _hint(self) -> str:
-        more = len(self._lines) - FOLDED_LINES
-        return f"… {more} more lines, click to show" if self._folded else "click to fold"
+        if not self._folded:
+            return "click to fold"
+        more = f"{self._hidden_lines} more lines" if self._hidden_lines > 0 else "more"
+        return f"… {more}, click to show"
 
     def on_click(self) -> None:
         """Fold or unfold."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from assistant.history import Conversation
 
 UNTITLED = "Untitled"
+TITLE_WIDTH = 27  # what the list shows on one line, see frontdesk.tcss
 
 
 def day_of(moment: str, today: date) -> str:
@@ -76,7 +77,7 @@ class Sidebar(Vertical):
                     options.add_option(Option("", disabled=True))
                 options.add_option(Option(Content(day), disabled=True))
                 group = day
-            title = sanitize_line(conversation.title, 80) or UNTITLED
+            title = sanitize_line(conversation.title, TITLE_WIDTH) or UNTITLED
             options.add_option(Option(Content(title), id=conversation.id))
         options.highlighted = None
         options.display = bool(conversations)

@@ -19,6 +19,7 @@ class Status:
     Attributes:
         state: "loading", "ready", "answering", "no model", or another word for people.
         used, window: tokens of the conversation and of the model's context; 0 is not shown.
+        left_out: the oldest messages that no longer fit into the context.
         tokens_per_second, first_token_ms: of the last answer; 0 is not shown.
     """
 
@@ -26,6 +27,7 @@ class Status:
     state: str = "loading the model"
     used: int = 0
     window: int = 0
+    left_out: int = 0
     tokens_per_second: float = 0.0
     first_token_ms: float = 0.0
 
@@ -47,6 +49,8 @@ class StatusLine(Widget):
             facts.append(f"{status.used}/{status.window} tokens")
         elif status.window:
             facts.append(f"{status.window} tokens of context")
+        if status.left_out:
+            facts.append(f"{status.left_out} oldest messages left out")
         if status.tokens_per_second:
             facts.append(f"{status.tokens_per_second:.0f} tokens/s")
         if status.first_token_ms:

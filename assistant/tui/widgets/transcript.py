@@ -82,11 +82,28 @@ class Transcript(VerticalScroll):
         """Go to the end and stay there."""
         self.anchor()
 
+    def show_start(self, widget: Widget) -> None:
+        """Show a widget at the end from its first line, even where it is higher than the view."""
+
+        def settled() -> None:
+            if widget.is_mounted and widget.outer_size.height > self.size.height:
+                self.release_anchor()
+                self.scroll_to_widget(widget, animate=False, top=True)
+
+        self.follow()
+        self.call_after_refresh(settled)
+
     @property
     def last_answer(self) -> Answer | None:
         """The last answer on the screen."""
         answers = self.query(Answer)
         return answers.last() if answers else None
+
+    async def remove_answer(self) -> None:
+        """Remove the answer to the last question, if it has one."""
+        turns = self.query("Question, Answer")
+        if turns and isinstance(turns.last(), Answer):
+            await turns.last().remove()
 
     @property
     def last_question(self) -> str:

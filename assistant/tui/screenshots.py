@@ -1,0 +1,150 @@
+"""Screenshots for the documentation: ``python -m assistant.tui.screenshots OUTDIR``.
+
+The pictures show the real program: the model and the plugins that are installed, a private
+history, and what they answer. SVG, one file a scene.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from textual import events
+from textual.pilot import Pilot
+
+from assistant.chat import ChatModel
+from assistant.errors import AssistantError, ExitCode
+from assistant.history import History
+from assistant.tui.app import FrontdeskApp, Plugins, model_loader
+from assistant.tui.widgets.paste_chip import PasteChip
+from assistant.tui.widgets.welcome import EXAMPLES
+
+SIZE = (100, 30)
+PASTE = """From: "Account Security" <security@account-check.example>
+To: you@example.org
+Subject: Your account will be suspended within 24 hours
+Date: Mon, 3 Mar 2025 08:12:44 +0000
+Content-Type: text/plain; charset=utf-8
+
+Dear customer,
+
+we noticed an unusual sign-in to your account. Confirm your password within
+24 hours or your account will be suspended:
+
+  http://account-check.example/confirm
+
+Thank you for your cooperation.
+"""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A picture: a name, what is done before it is taken, its size in cells and its theme."""
+
+    name: str
+    act: Callable[[Pilot[None], FrontdeskApp], Awaitable[None]]
+    size: tuple[int, int] = SIZE
+    theme: str = "frontdesk-dark"
+
+
+async def take(
+    scene: Scene, directory: Path, load_model: Callable[[], ChatModel], plugins: Plugins
+) -> Path:
+    """Play one scene and write its picture; return the file."""
+    history = History(None)
+    app = FrontdeskApp(history, load_model, plugins)
+    try:
+        async with app.run_test(size=scene.size) as pilot:
+            app.theme = scene.theme
+            await _settle(pilot, app)
+            if app.chat.model_error is not None:
+                raise app.chat.model_error
+            await scene.act(pilot, app)
+            await _settle(pilot, app)
+            path = directory / f"{scene.name}.svg"
+            path.write_text(app.export_screenshot(title="Frontdesk"), encoding="utf-8")
+            return path
+    finally:
+        history.close()
+
+
+async def _settle(pilot: Pilot[None], app: FrontdeskApp) -> None:
+    """Wait until no worker runs and everything is painted."""
+    await pilot.pause()
+    while any(not worker.is_finished for worker in app.workers):
+        await pilot.pause(0.05)
+    await pilot.pause(0.2)
+
+
+async def _nothing(pilot: Pilot[None], app: FrontdeskApp) -> None:
+    await pilot.pause()
+
+
+async def _ask(pilot: Pilot[None], app: FrontdeskApp) -> None:
+    await app.chat.ask(EXAMPLES[0])
+
+
+async def _paste(pilot: Pilot[None], app: FrontdeskApp) -> None:
+    app.post_message(events.Paste(PASTE))
+    await pilot.pause(0.2)
+
+
+async def _check(pilot: Pilot[None], app: FrontdeskApp) -> None:
+    await _paste(pilot, app)
+    if app.chat.query(PasteChip).first().pasted.analyzers:
+        await pilot.press("enter")
+        await pilot.pause(0.2)
+
+
+async def _commands(pilot: Pilot[None], app: FrontdeskApp) -> None:
+    await _ask(pilot, app)
+    await _settle(pilot, app)
+    await pilot.press("/")
+
+
+async def _search(pilot: Pilot[None], app: FrontdeskApp) -> None:
+    await _ask(pilot, app)
+    await _settle(pilot, app)
+    await pilot.press("ctrl+f", *"password")
+
+
+SCENES = (
+    Scene("welcome", _nothing),
+    Scene("answer", _ask),
+    Scene("answer-light", _ask, theme="frontdesk-light"),
+    Scene("answer-small", _ask, size=(40, 20)),
+    Scene("paste", _paste),
+    Scene("check", _check, size=(100, 40)),
+    Scene("commands", _commands),
+    Scene("search", _search),
+)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Take all pictures; the paths go to stdout, errors to stderr."""
+    parser = argparse.ArgumentParser(prog="python -m assistant.tui.screenshots")
+    parser.add_argument("directory", type=Path, help="where the SVG files go")
+    parser.add_argument("--model", help="name or path of a chat bundle")
+    options = parser.parse_args(arguments)
+    from assistant.plugin_host import PluginHost
+
+    try:
+        options.directory.mkdir(parents=True, exist_ok=True)
+        model = model_loader(options.model)()
+        for scene in SCENES:
+            print(asyncio.run(take(scene, options.directory, lambda: model, PluginHost())))
+    except AssistantError as error:
+        print(f"screenshots: {error}", file=sys.stderr)
+        return int(error.exit_code)
+    except OSError as error:
+        print(f"screenshots: {options.directory}: {error.strerror}", file=sys.stderr)
+        return int(ExitCode.FAILED)
+    return int(ExitCode.DONE)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
