@@ -7,7 +7,6 @@ the exported bundle.
 from __future__ import annotations
 
 import codecs
-import math
 import sys
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -117,46 +116,17 @@ def complete(
     yield decoder.decode(b"", final=True)
 
 
-@torch.inference_mode()
 def classify(checkpoint: Checkpoint, text: str) -> dict[str, float]:
-    """Return the probability of each label.
-
-    Two labels: margin = logit of the positive label minus the other's, per window, the largest
-    window counts; p = sigmoid(margin / temperature + bias), as the exported bundle computes it.
+    """Return the calibrated probability of each label, as the exported bundle computes it.
 
     Raises:
-        ValueError: the checkpoint does not classify, or the text is empty.
+        ValueError: the checkpoint does not classify, or is not calibrated.
     """
-    if checkpoint.classifier is None:
-        raise ValueError(f"This checkpoint was trained for {checkpoint.task}, not to classify")
-    ids = checkpoint.tokenizer.encode(text)
-    if not ids:
-        raise ValueError("There is no text to classify")
-    windows = checkpoint.extra.get("windows", {})
-    size = min(
-        int(windows.get("tokens", checkpoint.transformer.context_length)),
-        checkpoint.transformer.context_length,
-    )
-    stride = max(1, min(int(windows.get("stride", size)), size))
-    classifier = checkpoint.classifier.eval()
-    device = checkpoint.transformer.embed_tokens.weight.device
-    rows = []
-    for start in range(0, max(len(ids) - size, 0) + stride, stride):
-        window = ids[start : start + size]
-        if window:
-            length = torch.tensor([len(window)], device=device)
-            rows.append(classifier(torch.tensor([window], device=device), length)[0].cpu())
-    logits_WL = torch.stack(rows).double()
-    labels = checkpoint.labels
-    if len(labels) != 2:
-        probabilities = torch.softmax(logits_WL.mean(0), 0)
-        return dict(zip(labels, probabilities.tolist(), strict=True))
-    positive = labels.index(str(checkpoint.extra.get("positive", labels[1])))
-    margin = float((logits_WL[:, positive] - logits_WL[:, 1 - positive]).max())
-    calibration = checkpoint.extra.get("calibration", {})
-    score = margin / float(calibration.get("temperature", 1.0)) + float(calibration.get("bias", 0))
-    p = 1 / (1 + math.exp(-score)) if score > -700 else 0.0
-    return {labels[positive]: p, labels[1 - positive]: 1 - p}
+    from training.finetuning.scoring import CheckpointClassifier
+
+    probability = CheckpointClassifier(checkpoint).score([text])[0].probability
+    other, positive = checkpoint.labels
+    return {positive: probability, other: 1.0 - probability}
 
 
 @click.command("sample")

@@ -1,0 +1,127 @@
+"""Reading documents: every format, and data as broken as it comes."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import lzma
+from pathlib import Path
+
+import pytest
+
+from assistant.errors import BadInputError
+from training.data import sources
+from training.data.sources import Broken, document_text, documents, find_files
+
+
+def read(*paths: Path, limit: int = 0) -> list[tuple[str, str, int]]:
+    found = documents(find_files(paths), Broken(limit))
+    return [(d.text, Path(d.source).name, d.line) for d in found]
+
+
+def test_text_markdown_and_compressed_lines_are_read_in_order(tmp_path: Path) -> None:
+    (tmp_path / "b.txt").write_text("\ufeffplain\n", encoding="utf-8")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "c.md").write_text("# head")
+    rows = "".join(json.dumps({"text": t}) + "\n" for t in ("one", "", "two"))
+    (tmp_path / "a.jsonl.xz").write_bytes(lzma.compress(rows.encode()))
+    (tmp_path / "d.jsonl.gz").write_bytes(gzip.compress(rows.encode()))
+    (tmp_path / "ignored.bin").write_bytes(b"\x00")
+    (tmp_path / ".hidden.txt").write_text("no")
+    assert read(tmp_path) == [
+        ("one", "a.jsonl.xz", 1),
+        ("", "a.jsonl.xz", 2),
+        ("two", "a.jsonl.xz", 3),
+        ("plain", "b.txt", 1),
+        ("one", "d.jsonl.gz", 1),
+        ("", "d.jsonl.gz", 2),
+        ("two", "d.jsonl.gz", 3),
+        ("# head", "c.md", 1),
+    ]
+
+
+def test_chats_mails_and_grounded_items_become_text() -> None:
+    chat = {"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}]}
+    assert document_text(chat) == "hi\n\nho"
+    assert document_text(chat | {"context": [{"title": "t", "text": "note"}]}) == "note\n\nhi\n\nho"
+    assert document_text({"headers": {"Subject": "s"}, "body": "b\n"}) == "s\n\nb"
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b'{"text": "a"', "delimiter"),
+        (b"[1]", "not a JSON object"),
+        (b'{"body": 1}', "not a string"),
+        (b'{"messages": [{"role": "user"}]}', "not a string"),
+        (b'{"messages": 3}', "not a list"),
+        (b'{"id": 3}', "neither text, messages nor body"),
+        (b'{"text": "\xff"}', "codec"),
+        (b"[" * 100_000, ""),
+    ],
+)
+def test_a_broken_line_is_named_skipped_and_counted(
+    line: bytes, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'{"text": "before"}\n' + line + b'\n\n{"text": "after"}\n')
+    assert read(path, limit=1) == [("before", "a.jsonl", 1), ("after", "a.jsonl", 4)]
+    warning = capsys.readouterr().err
+    assert f"{path}:2: " in warning
+    assert reason in warning
+    with pytest.raises(BadInputError, match=r"a\.jsonl:2: .*max_broken"):
+        read(path, limit=0)
+
+
+def test_a_line_too_long_is_skipped_without_being_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sources, "LONGEST_LINE", 64)
+    path = tmp_path / "a.jsonl"
+    long = json.dumps({"text": "x" * 1000})
+    path.write_text(f'{{"text": "a"}}\n{long}\n{{"text": "b"}}\n')
+    assert read(path, limit=1) == [("a", "a.jsonl", 1), ("b", "a.jsonl", 3)]
+    assert "a.jsonl:2: longer than" in capsys.readouterr().err
+
+
+def test_a_long_text_becomes_several_documents_cut_at_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "LONGEST_TEXT", 10)
+    (tmp_path / "a.txt").write_text("first line\nsecond line\nthird")
+    assert read(tmp_path / "a.txt") == [
+        ("first line", "a.txt", 1),
+        ("second line", "a.txt", 2),
+        ("third", "a.txt", 3),
+    ]
+
+
+def test_text_that_is_not_utf8_is_named_with_its_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.txt").write_bytes(b"one\ntwo\nthr\xe9e\n")
+    assert read(tmp_path / "a.txt", limit=1) == []
+    assert "a.txt:3: not UTF-8" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("suffix", ["xz", "gz"])
+def test_a_cut_archive_is_an_error(suffix: str, tmp_path: Path) -> None:
+    compress = lzma.compress if suffix == "xz" else gzip.compress
+    rows = "".join(json.dumps({"text": str(n) * 50}) + "\n" for n in range(500))
+    path = tmp_path / f"a.jsonl.{suffix}"
+    path.write_bytes(compress(rows.encode())[:-30])
+    with pytest.raises(BadInputError, match="damaged or cut short"):
+        read(path)
+    path.write_bytes(b"this is no archive")
+    with pytest.raises(BadInputError, match="damaged or cut short"):
+        read(path)
+
+
+def test_missing_unknown_and_empty_inputs_are_errors(tmp_path: Path) -> None:
+    with pytest.raises(BadInputError, match="no such file"):
+        find_files([tmp_path / "nothing"])
+    (tmp_path / "a.pdf").write_text("x")
+    with pytest.raises(BadInputError, match="unknown kind"):
+        find_files([tmp_path / "a.pdf"])
+    with pytest.raises(BadInputError, match=r"no \.txt"):
+        find_files([tmp_path])
