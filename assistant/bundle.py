@@ -119,7 +119,7 @@ def load_bundle(directory: Path) -> Bundle:
             f"No model at {directory} ({error.strerror})",
             "Run `git checkout -- models` in the repository or give another with --model",
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{path} is damaged ({error})", _restore(directory)) from error
     try:
         version = int(data["format_version"])
@@ -147,9 +147,12 @@ def load_bundle(directory: Path) -> Bundle:
             golden=list(data.get("golden", [])),
             provenance=dict(data.get("provenance", {})),
         )
-        _ = bundle.graph["file"]
+        needed = [str(bundle.graph["file"]), bundle.tokenizer_spec.file]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(f"{path} is damaged ({error!r})", _restore(directory)) from error
+    if missing := [name for name in needed if name not in bundle.files]:
+        # A file without a recorded hash could be anything, from anywhere.
+        raise ModelError(f"{path} records no hash of {', '.join(missing)}", _restore(directory))
     for name in bundle.files:
         if Path(name).name != name:
             raise ModelError(f"{path} names a file outside its folder: {name!r}")

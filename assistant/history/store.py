@@ -9,7 +9,6 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,16 +24,13 @@ from assistant.history.records import (
     message_from_row,
 )
 from assistant.history.search import find_passage, find_words, has_symbols
+from assistant.history.values import other_process_lives, stale_before, storable, timestamp
 from assistant.text import sanitize_line
 
 ROOT: Final = ""
 """As a parent: the place before the first message."""
 
 TITLE_LENGTH = 60
-# An answer is flushed at least twice a second; a row untouched for this long is nobody's, even
-# if the number of its process is in use again.
-STALE = timedelta(minutes=10)
-_UNSTORABLE = dict.fromkeys((0x00, 0x02, 0x03))  # NUL ends SQLite's text, STX and ETX mark hits
 
 _CONVERSATIONS = """
     SELECT conversation.*,
@@ -90,7 +86,7 @@ class History:
 
     def recover(self) -> int:
         """Mark answers that a dead process left "streaming" as "interrupted"; return how many."""
-        stale = _iso(datetime.now(UTC) - STALE)
+        stale = stale_before()
         with self._writing() as connection:
             left = [
                 row["id"]
@@ -98,7 +94,7 @@ class History:
                     "SELECT id, process, updated FROM message WHERE status = 'streaming'"
                 )
                 if row["id"] not in self._streaming
-                and (row["updated"] < stale or not _other_process_lives(row["process"]))
+                and (row["updated"] < stale or not other_process_lives(row["process"]))
             ]
             connection.executemany(
                 "UPDATE message SET status = 'interrupted' WHERE id = ?", [(i,) for i in left]
@@ -107,12 +103,12 @@ class History:
 
     def create_conversation(self, model: str, system_prompt: str) -> Conversation:
         """Store a new, empty conversation."""
-        conversation_id, now = secrets.token_hex(8), _now()
+        conversation_id, now = secrets.token_hex(8), timestamp()
         with self._writing() as connection:
             connection.execute(
                 "INSERT INTO conversation (id, created, updated, model, system_prompt)"
                 " VALUES (?, ?, ?, ?, ?)",
-                (conversation_id, now, now, model, _storable(system_prompt)),
+                (conversation_id, now, now, model, storable(system_prompt)),
             )
         return self.conversation(conversation_id)
 
@@ -122,7 +118,7 @@ class History:
         Raises:
             BadInputError: there is none, or several.
         """
-        conversation_id = _storable(conversation_id)
+        conversation_id = storable(conversation_id)
         with self._reading() as connection:
             rows = connection.execute(
                 _CONVERSATIONS + " WHERE substr(id, 1, length(?1)) = ?1 LIMIT 20",
@@ -241,7 +237,7 @@ class History:
             connection.execute(
                 "UPDATE message SET status = 'streaming', error = '', process = ?, updated = ?"
                 " WHERE id = ?",
-                (os.getpid(), _now(), message_id),
+                (os.getpid(), timestamp(), message_id),
             )
             self._streaming.add(message_id)
         return self.message(message_id)
@@ -251,7 +247,7 @@ class History:
         with self._writing() as connection:
             connection.execute(
                 "UPDATE message SET content = ?, updated = ? WHERE id = ?",
-                (_storable(content), _now(), message_id),
+                (storable(content), timestamp(), message_id),
             )
 
     def finish_answer(
@@ -263,12 +259,12 @@ class History:
         error: str = "",
     ) -> StoredMessage:
         """Store the answer as it ended."""
-        now = _now()
+        now = timestamp()
         with self._writing() as connection:
             connection.execute(
                 "UPDATE message SET content = ?, status = ?, statistics = ?, error = ?,"
                 " updated = ? WHERE id = ?",
-                (_storable(content), status, json.dumps(statistics or {}), _storable(error), now,
+                (storable(content), status, json.dumps(statistics or {}), storable(error), now,
                  message_id),
             )  # fmt: skip
             connection.execute(
@@ -341,7 +337,7 @@ class History:
 
     def search(self, query: str, limit: int = 50) -> list[SearchHit]:
         """Find messages that hold all words of the query; any string is a safe query."""
-        text = _storable(query).strip()
+        text = storable(query).strip()
         if not text:
             return []
         finders = [self._find_words, self._find_passage]
@@ -397,11 +393,11 @@ class History:
         model: str = "",
         options: dict[str, Any] | None = None,
     ) -> str:
-        message_id, now = secrets.token_hex(8), _now()
+        message_id, now = secrets.token_hex(8), timestamp()
         connection.execute(
             "INSERT INTO message (id, conversation_id, parent_id, role, content, status, created,"
             " updated, model, options, process) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (message_id, conversation_id, parent_id, role, _storable(content), status, now, now,
+            (message_id, conversation_id, parent_id, role, storable(content), status, now, now,
              model, json.dumps(options or {}), os.getpid()),
         )  # fmt: skip
         connection.execute(
@@ -409,28 +405,3 @@ class History:
             (message_id, now, conversation_id),
         )
         return message_id
-
-
-def _storable(text: str) -> str:
-    return text.translate(_UNSTORABLE).encode("utf-8", "replace").decode("utf-8")
-
-
-def _now() -> str:
-    return _iso(datetime.now(UTC))
-
-
-def _iso(moment: datetime) -> str:
-    return moment.isoformat(timespec="microseconds")
-
-
-def _other_process_lives(process: int) -> bool:
-    # This process keeps its own list. On Windows os.kill would end the process it asks about.
-    if process <= 0 or process == os.getpid() or os.name != "posix":
-        return False
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True

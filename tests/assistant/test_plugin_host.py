@@ -133,6 +133,25 @@ def test_a_hook_that_fails_costs_its_plugin_alone_and_is_called_once(install: In
     assert len(lines) == 3
 
 
+def test_a_command_that_is_none_cannot_break_the_help(install: Install) -> None:
+    install(
+        "bad",
+        """
+        from assistant.plugin_api import hookimpl
+
+        def command(): ...
+        command.name = "oops"
+
+        @hookimpl
+        def register_commands():
+            return [command]
+        """,
+    )
+    host = PluginHost(report=lambda line: None)
+    assert "oops" not in [command.name for command in host.commands()]
+    assert "is no Command" in info(host, "bad").error
+
+
 def test_a_hook_of_another_version_of_the_api_is_reported(install: Install) -> None:
     install(
         "future",

@@ -183,6 +183,20 @@ sys.stdin.read()
     assert history.recover() == 1
 
 
+def test_an_answer_untouched_for_minutes_is_interrupted_whoever_has_its_process_number(
+    history: History, path: Path
+) -> None:
+    question = history.add_user_message(history.create_conversation("m", "").id, "q")
+    answer = history.begin_answer(question.id, "m", {})
+    other = History(path)
+    history._connection.execute("UPDATE message SET process = 1 WHERE id = ?", (answer.id,))
+    history._connection.commit()
+    assert other.recover() == 0  # process 1 always lives
+    history._connection.execute("UPDATE message SET updated = '2001-01-01T00:00:00'")
+    history._connection.commit()
+    assert other.recover() == 1
+
+
 def bytes_on_disk(path: Path) -> bytes:
     return b"".join(p.read_bytes() for p in sorted(path.parent.iterdir()) if p.is_file())
 
