@@ -167,7 +167,8 @@ def _start(
         transformer.initialize(config.seed)
         foundation = "fresh weights"
     classifier = SequenceClassifier(transformer, len(config.data.labels))
-    generator = torch.Generator().manual_seed(config.seed)
+    # not the seed of the embedding, whose first rows would be the head's then
+    generator = torch.Generator().manual_seed(config.seed + 2**32)
     with torch.no_grad():  # small, so that the first probabilities are near one half
         shape = classifier.score.weight.shape
         classifier.score.weight.copy_(0.02 * torch.randn(shape, generator=generator))

@@ -42,7 +42,7 @@ def classifier(
     run = Run.create(output, ClassifierConfig.stage, config, resume=resume)
     _, report = finetune_classifier(config, run, resume)
     summary: dict[str, object] = {"checkpoint": str(run.checkpoint)}
-    summary |= {key: value for key, value in report["training"].items()}
+    summary |= report["training"]
     decision = report["decision"]
     summary |= {key: decision[key] for key in ("threshold", "unsure")}
     for name in ("validation", "test", "left out"):

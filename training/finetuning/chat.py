@@ -1,0 +1,230 @@
+"""Instruction fine-tuning: a foundation model learns to answer.
+
+The loss counts the assistant's text and its end token alone, summed over all of a step's
+micro-batches and divided once by the number of those tokens.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from assistant.tokenizer import Tokenizer
+from training.checkpoint import Checkpoint, load_checkpoint, load_state, save_checkpoint
+from training.datasets.jsonl import files_sha256
+from training.device import choose_device
+from training.finetuning.conversations import (
+    Dialogue,
+    DialogueData,
+    Example,
+    encode_example,
+    load_dialogues,
+)
+from training.finetuning.lora import LoraConfig, add_lora, merged
+from training.finetuning.packing import (
+    IGNORED,
+    PADDING,
+    PackedBatch,
+    PackedSource,
+    pack,
+    plan_rows,
+)
+from training.finetuning.precision import Precision, precision
+from training.loop import LoopConfig, train
+from training.model import Transformer
+from training.run import Run, commit
+
+
+@dataclass(frozen=True)
+class ChatConfig:
+    """Settings of instruction fine-tuning."""
+
+    stage: ClassVar[str] = "chat"
+    foundation: str
+    """Checkpoint to start from: pretrained here, or imported."""
+    data: DialogueData = field(default_factory=DialogueData)
+    """Which dialogues."""
+    asks: Literal["all", "one"] = "all"
+    """Ways to ask one question in an epoch: all of them, or one drawn anew."""
+    context_length: int = 512
+    """Tokens of a packed row; longer conversations are cut. At most the foundation's."""
+    batch_size: int = 8
+    """Packed rows in a micro-batch; a step has loop.accumulate of them."""
+    lora: LoraConfig = field(default_factory=LoraConfig)
+    """Adapters instead of full fine-tuning."""
+    loop: LoopConfig = field(default_factory=LoopConfig)
+    """The training loop."""
+    eval_dialogues: int = 200
+    """Validation dialogues read at an evaluation; 0: all."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+    precision: Precision = "auto"
+    """Of the matrix products. auto: bfloat16 on a GPU, float32 on CPU."""
+    seed: int = 1
+    """Seed of the adapters, of the order of the data and of the questions drawn."""
+
+
+def answer_losses(transformer: Transformer, batch: PackedBatch) -> Tensor:
+    """Return the cross-entropy of each counted token, [number of counted tokens].
+
+    Logits are computed at those positions alone: most of a batch is questions.
+    """
+    device = transformer.embed_tokens.weight.device
+    hidden_BTD, _ = transformer.hidden(
+        batch.ids_BT.to(device), batch.positions_BT.to(device), batch.mask_BTT.to(device)
+    )
+    targets_BT = batch.targets_BT.to(device)
+    counted = targets_BT != IGNORED
+    logits = transformer.logits(hidden_BTD[counted])
+    return F.cross_entropy(logits.float(), targets_BT[counted], reduction="none")
+
+
+class ChatTask:
+    """The loss, the validation perplexity and the checkpoint of instruction fine-tuning."""
+
+    def __init__(
+        self,
+        transformer: Transformer,
+        tokenizer: Tokenizer,
+        validation: list[Example],
+        config: ChatConfig,
+        provenance: dict[str, Any],
+    ) -> None:
+        self.transformer, self.tokenizer, self.config = transformer, tokenizer, config
+        self.provenance = provenance
+        self.device = transformer.embed_tokens.weight.device
+        length = _row_length(config, transformer)
+        rows = plan_rows([len(example.ids) for example in validation], length)
+        packed = [[validation[index] for index in row] for row in rows]
+        self._validation = [
+            pack(packed[start : start + config.batch_size], length)
+            for start in range(0, len(packed), config.batch_size)
+        ]
+
+    def loss(self, batch: PackedBatch) -> tuple[Tensor, int]:
+        """Return the summed loss and the number of counted tokens."""
+        with precision(self.device, self.config.precision):
+            losses = answer_losses(self.transformer, batch)
+        return losses.sum(), len(losses)
+
+    def tokens(self, batch: PackedBatch) -> int:
+        """Return the tokens read, padding not counted."""
+        return int((batch.documents_BT != PADDING).sum())
+
+    @torch.no_grad()
+    def evaluate(self) -> dict[str, float]:
+        """Return loss and perplexity per token of the validation answers."""
+        total, count = 0.0, 0
+        for batch in self._validation:
+            summed, number = self.loss(batch)
+            total, count = total + float(summed), count + number
+        if not count:
+            return {}
+        mean = total / count
+        return {"validation_loss": mean, "validation_perplexity": math.exp(min(mean, 50.0))}
+
+    def checkpoint(self) -> Checkpoint:
+        """Return the chat model, adapters merged."""
+        return Checkpoint(
+            task="chat",
+            transformer=merged(self.transformer),
+            tokenizer=self.tokenizer,
+            extra={"system_prompt": self.config.data.system_prompt},
+            provenance=self.provenance,
+        )
+
+
+def _row_length(config: ChatConfig, transformer: Transformer) -> int:
+    return min(config.context_length, transformer.context_length)
+
+
+class _Examples:
+    """The encoded training examples of an epoch."""
+
+    def __init__(
+        self, dialogues: list[Dialogue], tokenizer: Tokenizer, length: int, config: ChatConfig
+    ) -> None:
+        self.one = config.asks == "one"
+        self.encoded: list[list[Example]] = []
+        cut = dropped = 0
+        for dialogue in dialogues:
+            variants = []
+            for messages in dialogue.variants(config.data.system_prompt):
+                example = encode_example(messages, tokenizer, length)
+                dropped += example is None
+                cut += example is not None and len(example.ids) == length
+                variants += [example] if example is not None else []
+            if variants:
+                self.encoded.append(variants)
+        if cut or dropped:
+            print(
+                f"warning: rows hold {length} tokens: {cut} conversations were cut, {dropped} "
+                "left out because their answer lies beyond; raise context_length",
+                file=sys.stderr,
+            )
+
+    def __call__(self, draw: random.Random) -> list[Example]:
+        if self.one:
+            return [draw.choice(variants) for variants in self.encoded]
+        return [example for variants in self.encoded for example in variants]
+
+
+def finetune_chat(config: ChatConfig, run: Run, resume: bool = False) -> Checkpoint:
+    """Fine-tune a foundation model on dialogues and leave it in ``run.checkpoint``.
+
+    Raises:
+        ValueError: unusable settings, foundation or data, or a loss that is not finite.
+        Paused: see ``training.loop.train``.
+    """
+    device = choose_device(config.device)
+    foundation = load_checkpoint(Path(config.foundation), device)
+    if foundation.classifier is not None:
+        raise ValueError(f"{config.foundation} is a classifier; chat starts from a language model")
+    transformer, tokenizer = foundation.transformer, foundation.tokenizer
+    length = _row_length(config, transformer)
+    if length < config.context_length:
+        print(
+            f"warning: the foundation reads {length} tokens; context_length "
+            f"{config.context_length} is cut to that",
+            file=sys.stderr,
+        )
+    dialogues = load_dialogues(config.data)
+    by_split = {s: [d for d in dialogues if d.split == s] for s in ("train", "validation")}
+    hashes = files_sha256(config.data.paths)
+    run.data(hashes)
+    chosen = by_split["validation"][: config.eval_dialogues or None]
+    validation = [
+        example
+        for dialogue in chosen
+        for messages in dialogue.variants(config.data.system_prompt)[:1]
+        if (example := encode_example(messages, tokenizer, length)) is not None
+    ]
+    examples = _Examples(by_split["train"], tokenizer, length, config)
+    if not examples.encoded:
+        raise ValueError("No dialogue is left to train on; see data.files and context_length")
+    if config.lora.rank:
+        add_lora(transformer, config.lora, config.seed)
+    provenance = {
+        "stage": "finetune chat",
+        "foundation": foundation.provenance | {"checkpoint": Path(config.foundation).name},
+        "data": hashes,
+        "commit": commit(),
+        "seed": config.seed,
+        "dialogues": len(by_split["train"]),
+    }
+    task = ChatTask(transformer, tokenizer, validation, config, provenance)
+    source = PackedSource(examples, length, config.batch_size, config.seed)
+    metrics = train(transformer, task, source, config.loop, run, resume)
+    checkpoint = load_checkpoint(run.checkpoint, device)
+    checkpoint.extra["metrics"] = metrics
+    tensors, state = load_state(run.checkpoint)
+    save_checkpoint(run.checkpoint, checkpoint, tensors, state)
+    return checkpoint
