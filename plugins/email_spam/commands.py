@@ -17,7 +17,6 @@ from assistant.plugin_api import (
     Classifier,
     ExitCode,
     load_classifier,
-    sanitize,
     sanitize_line,
 )
 
@@ -162,5 +161,4 @@ def _check_one(
 
 
 def _complain(error: AssistantError) -> None:
-    hint = f" ({sanitize_line(error.hint, 300)})" if error.hint else ""
-    click.echo(f"error: {sanitize(error.message)}{hint}".replace("\n", " "), err=True)
+    click.echo(f"error: {sanitize_line(str(error), 1000)}", err=True)

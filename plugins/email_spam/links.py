@@ -7,6 +7,7 @@ import re
 _URL = re.compile(r"(?:https?://|ftp://|www\.)[^\s<>\"'\]\[(){}|\\^`]{2,2000}", re.IGNORECASE)
 _SECOND_LEVEL = {"ac", "co", "com", "edu", "gob", "gov", "ne", "net", "or", "org"}
 _HOST = re.compile(r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.)+[^\W\d_]{2,24}\Z")
+_NOT_HOST = re.compile(r"[^\w.:\[\]-]")
 _TRAILING = ".,;:!?'\"»”’*"
 
 
@@ -71,7 +72,7 @@ def defang(text: str) -> str:
 
 def defang_host(host: str) -> str:
     """Return a host that nothing makes clickable: pay[.]example."""
-    return host.replace(".", "[.]")
+    return _NOT_HOST.sub("?", host[:100]).replace(".", "[.]")
 
 
 def _defanged(match: re.Match[str]) -> str:

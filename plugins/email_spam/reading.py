@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from email.message import Message
-from email.parser import BytesFeedParser
+from email.parser import BytesFeedParser, BytesParser
 from email.policy import Compat32
 from typing import Any
 
@@ -119,6 +119,16 @@ def _parse(raw: bytes, notes: list[str]) -> Message:
             notes.append(f"Parts after the {MAX_CONTAINERS}th container were not read")
             raw = raw[: container.start()]
             break
+    try:
+        return _parse_parts(raw, notes)
+    except Exception:
+        # The library's parser trips over some parameters, e.g. a NUL in the character set of an
+        # encoded boundary. The headers and the text behind them can still be read.
+        notes.append("The parts of the message are damaged; it was read as one text")
+        return BytesParser(policy=_POLICY).parsebytes(raw, headersonly=True)
+
+
+def _parse_parts(raw: bytes, notes: list[str]) -> Message:
     parser = BytesFeedParser(policy=_POLICY)
     deadline = time.monotonic() + MAX_SECONDS
     for start in range(0, len(raw), _CHUNK):

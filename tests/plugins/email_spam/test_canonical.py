@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from plugins.email_spam.canonical import canonical_row, canonical_text, normalise
 from plugins.email_spam.mail import Mail
@@ -137,3 +139,20 @@ def test_addresses_in_the_body_lose_their_local_part_and_the_readers_domain() ->
 def test_hidden_text_is_read_only_when_hardly_any_is_shown() -> None:
     assert "secret" not in canonical_text(Mail(body="Plenty of visible text " * 4, hidden="secret"))
     assert "secret" in canonical_text(Mail(body="Hi", hidden="secret"))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=200), st.text(max_size=60), st.text(max_size=60))
+def test_any_mail_has_one_line_of_body_without_control_characters(
+    body: str, name: str, subject: str
+) -> None:
+    text = canonical_text(Mail(sender_name=name, subject=subject, body=body))
+    head, _, flat = text.partition("\n\n")
+    assert "\n" not in flat
+    assert len(head.split("\n")) <= 2
+    assert not any((ord(c) < 32 and c != "\n") or 0x7F <= ord(c) < 0xA0 for c in text)
+
+
+def test_disguises_cost_linear_time() -> None:
+    for hostile in ("a@", "a@b.", "a1", "a b ", "www.", "<mailto:", "a\u0430", "e\u0301"):
+        assert len(normalise(hostile * 50_000)) <= len(hostile) * 100_000

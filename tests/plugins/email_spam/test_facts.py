@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from plugins.email_spam.facts import facts
-from plugins.email_spam.links import defang, host_of, organisational_domain, shown_host
+from plugins.email_spam.links import defang, defang_host, host_of, organisational_domain, shown_host
 from plugins.email_spam.mail import Attachment, Link, Mail
 from plugins.email_spam.reading import read_message
 
@@ -114,4 +114,5 @@ def test_helpers_compare_and_defuse_hosts() -> None:
     assert organisational_domain("a.b.shop.co.uk") == "shop.co.uk"
     assert organisational_domain("www.shop.example") == "shop.example"
     assert shown_host("Read more") == ""
+    assert defang_host("a.example/http://b") == "a[.]example?http:??b"
     assert defang("see https://a.b.example/x.html now") == "see hxxps://a[.]b[.]example/x.html now"

@@ -114,6 +114,14 @@ def test_an_unclosed_or_missing_boundary_still_gives_the_text() -> None:
     assert "never parted" in read_message(HEAD + kind + b"never parted").body
 
 
+def test_parameters_that_the_library_trips_over_still_give_the_text() -> None:
+    kind = b"Content-Type: multipart/mixed; boundary*=a\0b''x\n\n--x\n\nreadable"
+    mail = read_message(HEAD + kind)
+    assert mail.subject == "Tea"
+    assert "readable" in mail.body
+    assert "damaged" in mail.notes[0]
+
+
 def test_a_forwarded_message_inside_is_read() -> None:
     raw = HEAD + b"Content-Type: message/rfc822\n\nFrom: b@c.example\nSubject: x\n\ninner text"
     assert read_message(raw).body == "inner text"
