@@ -1,0 +1,79 @@
+"""The spam bundle that ships, through the plugin's commands."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.end_to_end.conftest import REPOSITORY
+
+MAIL = REPOSITORY / "tests" / "data" / "mail"
+
+
+def check(program, *arguments, stdin=""):
+    result = program("spam", "check", "--json", *arguments, stdin=stdin)
+    return result, [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def test_a_modern_phishing_mail_is_spam_and_an_ordinary_one_is_not(program):
+    files = [str(MAIL / name) for name in ("phishing_html.eml", "personal.eml")]
+    result, (phishing, personal) = check(program, *files)
+    assert result.returncode == 0, result.stderr
+    assert phishing["verdict"] == "spam"
+    assert personal["verdict"] == "ham"
+    assert personal["probability"] < phishing["probability"]
+    assert phishing["evidence"]
+    assert phishing["model"] == "email-spam"
+
+
+def test_a_receipt_and_a_newsletter_are_not_flagged(program):
+    _, verdicts = check(program, *[str(MAIL / f"{name}.eml") for name in ("receipt", "newsletter")])
+    assert [v["verdict"] for v in verdicts].count("spam") == 0
+
+
+def test_a_mailbox_gives_one_object_a_message(program):
+    _, verdicts = check(program, str(MAIL / "inbox.mbox"))
+    assert len(verdicts) > 1
+    assert all(0 <= v["probability"] <= 1 for v in verdicts)
+
+
+def test_exit_code_tells_spam(program):
+    assert program(
+        "spam", "check", "--exit-code", str(MAIL / "phishing_html.eml")
+    ).returncode == 10  # fmt: skip
+    assert program("spam", "check", "--exit-code", str(MAIL / "personal.eml")).returncode == 0
+
+
+def test_a_file_that_is_no_mail_is_one_clear_line_and_the_others_go_on(program, tmp_path):
+    picture = tmp_path / "x.png"
+    picture.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(range(256)))
+    result, verdicts = check(program, str(picture), str(MAIL / "personal.eml"))
+    assert result.returncode == 3
+    assert len(verdicts) == 1
+    assert len(result.stderr.strip().splitlines()) <= 2
+    assert "x.png" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("text", ["", "\n", "   "])
+def test_nothing_is_no_mail(program, text):
+    result, verdicts = check(program, "-", stdin=text)
+    assert (result.returncode, verdicts) == (3, [])
+
+
+def test_innocent_padding_does_not_hide_spam(program, tmp_path):
+    plain = "From: Parcel Desk <info@parcel-pay.example>\nSubject: Your parcel is held\n\n"
+    spam = (
+        "Your parcel is on hold. Pay the small customs fee of 1.99 within 24 hours or it will be "
+        "returned: http://parcel-pay.example/pay\n"
+    )
+    padding = "The meeting moved to Thursday; the notes are in the shared folder as usual.\n" * 60
+    for name, text in {"alone": spam, "before": padding + spam, "after": spam + padding}.items():
+        (tmp_path / f"{name}.eml").write_text(plain + text)
+    _, verdicts = check(
+        program, *[str(tmp_path / f"{n}.eml") for n in ("alone", "before", "after")]
+    )
+    alone, before, after = (v["probability"] for v in verdicts)
+    assert alone > 0.5
+    assert min(before, after) > 0.5 * alone
