@@ -18,7 +18,7 @@ from training.device import choose_device
 from training.evaluation.metrics import roc_auc
 from training.finetuning.augmentation import head_and_tail
 from training.finetuning.classifier_config import ClassifierConfig
-from training.finetuning.classifier_report import Split, calibrate, classifier_report
+from training.finetuning.classifier_report import Split, calibrate_and_report
 from training.finetuning.labelled_text import LabelledText, SplitTexts, load_texts
 from training.finetuning.length_buckets import LengthBuckets, TextBatch
 from training.finetuning.precision import precision
@@ -96,7 +96,7 @@ def finetune_classifier(
 
     Returns:
         the checkpoint, with threshold and calibration in ``extra``, and the report (see
-        ``classifier_report``), which is also written to ``report.json`` and ``report.md``.
+        ``calibrate_and_report``).
 
     Raises:
         ValueError: unusable settings or data, or a loss that is not finite.
@@ -133,13 +133,12 @@ def finetune_classifier(
     checkpoint = load_checkpoint(run.checkpoint, device)
     windows = {"tokens": config.max_tokens, "stride": config.max_tokens * 3 // 4, "pool": "max"}
     checkpoint.extra = {"positive": config.data.labels[-1], "windows": windows}
-    checkpoint.extra |= calibrate(checkpoint, splits.validation, config.decision)
     sets: dict[Split, list[LabelledText]] = {
         "validation": splits.validation,
         "test": splits.test,
         "left out": splits.left_out,
     }
-    report = classifier_report(checkpoint, splits.train, sets, config)
+    report = calibrate_and_report(checkpoint, splits.train, sets, config)
     report["training"] = metrics | {"parameters": float(parameter_count(classifier))}
     checkpoint.extra["metrics"] = report["test"]["all"] if report.get("test") else {}
     tensors, state = load_state(run.checkpoint)

@@ -22,7 +22,7 @@ from training.finetuning.calibration import (
 )
 from training.finetuning.classifier_config import ClassifierConfig, DecisionConfig
 from training.finetuning.labelled_text import LabelledText
-from training.finetuning.scoring import CheckpointClassifier, text_margins
+from training.finetuning.scoring import text_margins
 
 Split = Literal["validation", "test", "left out"]
 POSITIVE = 1
@@ -33,21 +33,25 @@ def is_positive(texts: Sequence[LabelledText]) -> NDArray[np.bool_]:
     return np.array([text.label == POSITIVE for text in texts], bool)
 
 
-def calibrate(
-    checkpoint: Checkpoint, validation: Sequence[LabelledText], decision: DecisionConfig
-) -> dict[str, Any]:
-    """Fit temperature, bias, threshold and the unsure band on the margins of whole texts.
-
-    Of each text the largest margin of its windows counts, as at runtime.
-    """
+def largest_margins(checkpoint: Checkpoint, texts: Sequence[LabelledText]) -> NDArray[np.float64]:
+    """Return of each text the largest margin of its windows, which counts at runtime."""
     assert checkpoint.classifier is not None
     windows = checkpoint.extra["windows"]
     cut = [
         encode_windows(text.text, checkpoint.tokenizer, windows["tokens"], windows["stride"])
-        for text in validation
+        for text in texts
     ]
-    margin = np.array([m.max() for m in text_margins(checkpoint.classifier, cut)])
-    positive = is_positive(validation)
+    return np.array([margins.max() for margins in text_margins(checkpoint.classifier, cut)])
+
+
+def decide(
+    positive: NDArray[np.bool_], margin: NDArray[np.float64], decision: DecisionConfig
+) -> dict[str, Any]:
+    """Fit temperature, bias, threshold and the unsure band to validation margins.
+
+    Returns:
+        what ``Checkpoint.extra`` of a classifier holds besides windows and metrics.
+    """
     calibration = fit_calibration(positive, margin)
     probability = calibration.probability(margin)
     threshold = threshold_for_budget(
@@ -86,33 +90,34 @@ def by_source(
     return figures
 
 
-def classifier_report(
+def calibrate_and_report(
     checkpoint: Checkpoint,
     train: Sequence[LabelledText],
     sets: dict[Split, list[LabelledText]],
     config: ClassifierConfig,
 ) -> dict[str, Any]:
-    """Return the report of a fine-tuned classifier.
+    """Decide on the validation texts, measure on all; adds the decision to ``extra``.
 
     Returns:
         ``decision`` (threshold, calibration, unsure band), for each set of texts the metrics by
         source, and ``baselines``: name to the same for each set. A baseline's threshold is set
         on the validation texts for the same false-positive budget.
     """
-    scorer = CheckpointClassifier(checkpoint)
-    report: dict[str, Any] = {
-        "decision": {k: v for k, v in checkpoint.extra.items() if k != "metrics"},
-    }
     filled: dict[str, Sequence[LabelledText]] = {name: t for name, t in sets.items() if t}
+    margins = {name: largest_margins(checkpoint, texts) for name, texts in filled.items()}
+    positive = is_positive(filled["validation"])
+    checkpoint.extra |= decide(positive, margins["validation"], config.decision)
+    report: dict[str, Any] = {"decision": dict(checkpoint.extra)}
+    calibration = Calibration(**checkpoint.extra["calibration"])
+    low, threshold = checkpoint.extra["unsure"]
     for name, texts in filled.items():
-        p = np.array([score.probability for score in scorer.score([t.text for t in texts])])
-        report[name] = by_source(texts, p, scorer.threshold, scorer.unsure[0])
+        probability = calibration.probability(margins[name])
+        report[name] = by_source(texts, probability, threshold, low)
     if not config.baselines:
         return report
-    seed = config.seed
     baselines = [
         majority(train, filled, POSITIVE),
-        logistic_regression(train, filled, POSITIVE, seed),
+        logistic_regression(train, filled, POSITIVE, config.seed),
     ]
     report["baselines"] = {b.name: _baseline(b, filled, config.decision) for b in baselines}
     return report
