@@ -20,7 +20,9 @@ from assistant.chat import ChatModel
 from assistant.errors import AssistantError, ExitCode
 from assistant.history import History
 from assistant.tui.app import FrontdeskApp, Plugins, model_loader
+from assistant.tui.widgets.notice import Notice
 from assistant.tui.widgets.paste_chip import PasteChip
+from assistant.tui.widgets.report_card import ReportCard
 from assistant.tui.widgets.welcome import EXAMPLES
 
 SIZE = (100, 30)
@@ -95,9 +97,13 @@ async def _paste(pilot: Pilot[None], app: FrontdeskApp) -> None:
 
 async def _check(pilot: Pilot[None], app: FrontdeskApp) -> None:
     await _paste(pilot, app)
-    if app.chat.query(PasteChip).first().pasted.analyzers:
-        await pilot.press("enter")
-        await pilot.pause(0.2)
+    if not app.chat.query(PasteChip).first().pasted.analyzers:
+        raise AssistantError("No plugin recognises the mail", "Enable the plugin email_spam")
+    await pilot.press("enter")
+    await _settle(pilot, app)
+    if not app.chat.query(ReportCard):
+        notice = app.chat.query(Notice).last()
+        raise AssistantError(notice.text, notice.hint)
 
 
 async def _commands(pilot: Pilot[None], app: FrontdeskApp) -> None:

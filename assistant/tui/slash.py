@@ -36,7 +36,7 @@ class Command:
 
 BUILT_IN = (
     Command("new", "Start a new conversation", action="new"),
-    Command("clear", "Clear the screen; this conversation stays stored",
+    Command("clear", "Clear the screen; nothing is deleted",
             action="new"),
     Command("search", "Search all conversations", "TEXT", action="search"),
     Command("history", "Go to the list of conversations", action="history"),

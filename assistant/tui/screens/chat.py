@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from textual import on
 from textual.binding import Binding, BindingType
-from textual.events import Resize
+from textual.events import Key, Paste, Resize
 
 from assistant.plugin_api import Analyzer
 from assistant.text import sanitize_line
@@ -291,6 +291,19 @@ class ChatScreen(ConversationScreen):
         elif event.key == "up" and not self.transcript.focus_examples():
             self.desk.composer.load_text(self.transcript.last_question)
             self.desk.composer.move_cursor(self.desk.composer.document.end)
+
+    def on_paste(self, event: Paste) -> None:
+        """Take a paste that arrived while the focus was elsewhere."""
+        event.stop()
+        self.desk.composer.take_paste(event.text)
+
+    def on_key(self, event: Key) -> None:
+        """Typing goes into the composer wherever the focus is."""
+        composer = self.desk.composer
+        if event.is_printable and event.character and not composer.has_focus:
+            event.stop()
+            composer.focus()
+            composer.insert(event.character)
 
     @on(Sidebar.Chosen)
     async def _conversation_chosen(self, event: Sidebar.Chosen) -> None:

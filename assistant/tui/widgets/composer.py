@@ -82,13 +82,14 @@ class Composer(TextArea):
     async def _on_paste(self, event: events.Paste) -> None:
         event.stop()
         event.prevent_default()
-        self._paste(event.text)
+        self.take_paste(event.text)
 
     def action_paste(self) -> None:
         """Paste what was copied inside the program."""
-        self._paste(self.app.clipboard)
+        self.take_paste(self.app.clipboard)
 
-    def _paste(self, text: str) -> None:
+    def take_paste(self, text: str) -> None:
+        """Insert a small paste; post a large one."""
         if is_large(text):
             self.post_message(self.PasteArrived(text))
         elif text:

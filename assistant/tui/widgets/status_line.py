@@ -56,6 +56,10 @@ class StatusLine(Widget):
         if status.first_token_ms:
             facts.append(f"first token {status.first_token_ms / 1000:.2f} s")
         facts = [fact for fact in facts if fact]
-        while len(facts) > 1 and len("  ·  ".join(facts)) > self.size.width:
+        while facts:
+            for separator in ("  ·  ", " · "):
+                line = separator.join(facts)
+                if len(line) <= self.size.width or (len(facts) == 1 and separator == " · "):
+                    return Content(line)
             facts.pop()
-        return Content("  ·  ".join(facts))
+        return Content()
