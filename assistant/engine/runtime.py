@@ -26,6 +26,8 @@ def open_session(bundle: Bundle, threads: int | None = None) -> onnxruntime.Infe
         )
     import onnxruntime
 
+    # Windows builds have a switch of their own (elsewhere: assistant/__init__.py)
+    onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or available_cores()
     options.inter_op_num_threads = 1

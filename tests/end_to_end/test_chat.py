@@ -86,6 +86,15 @@ def test_answering_loads_neither_torch_nor_training_and_touches_no_network(tmp_p
     assert (result.returncode, result.stderr) == (0, "")
 
 
+def test_answering_leaves_nothing_in_the_home_but_our_own_data(program, isolated_home, tmp_path):
+    # onnxruntime would keep a device id and a queue of reports there
+    assert program("ask", "--max-tokens", "4", QUESTION).returncode == 0
+    assert [p for p in isolated_home.rglob("*") if p.is_file()] == []
+    assert {p.name for p in (tmp_path / "data").iterdir()} <= {
+        "history.db", "history.db-wal", "history.db-shm", "plugins.json",
+    }  # fmt: skip
+
+
 def test_every_shipped_bundle_verifies(program):
     result = program("models", "verify")
     assert result.returncode == 0, result.stdout + result.stderr
