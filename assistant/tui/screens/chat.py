@@ -12,8 +12,9 @@ from textual.events import Key, Paste, Resize
 from assistant.plugin_api import Analyzer
 from assistant.text import sanitize_line
 from assistant.tui.screens.confirm import ConfirmScreen
-from assistant.tui.screens.conversation import WIDE, ConversationScreen
+from assistant.tui.screens.conversation import ConversationScreen
 from assistant.tui.screens.help import HelpScreen
+from assistant.tui.screens.rooms import WIDE
 from assistant.tui.screens.search import SearchScreen
 from assistant.tui.widgets.check import Check
 from assistant.tui.widgets.desk import Desk
@@ -36,6 +37,8 @@ class ChatScreen(ConversationScreen):
         Binding("ctrl+g", "continue", "Continue", priority=True),
         Binding("ctrl+r", "regenerate", "Again", priority=True),
         Binding("ctrl+y", "copy", "Copy", priority=True),
+        Binding("alt+left", "version(-1)", "Version before", show=False, priority=True),
+        Binding("alt+right", "version(1)", "Version after", show=False, priority=True),
         Binding("f1", "help", "Help", priority=True),
     ]
 
@@ -185,6 +188,10 @@ class ChatScreen(ConversationScreen):
     async def action_regenerate(self) -> None:
         """Answer the last question again."""
         await self.regenerate()
+
+    async def action_version(self, step: int) -> None:
+        """Show another version of the last answer."""
+        await self.show_version(step)
 
     async def action_continue(self) -> None:
         """Go on with the last answer."""

@@ -6,15 +6,10 @@ Every change of state happens on the interface's thread, in handlers of facts th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from threading import Event
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from textual import on
-from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical
-from textual.screen import Screen
-from textual.widgets import Footer
 
 from assistant.chat import ChatModel, Chunk, Completion
 from assistant.errors import AssistantError, BadInputError
@@ -29,31 +24,24 @@ from assistant.tui.facts import (
     ModelFailed,
     ModelLoaded,
 )
-from assistant.tui.slash import SlashTable
+from assistant.tui.screens.rooms import WIDE, RoomsScreen
 from assistant.tui.widgets.answer import Answer
-from assistant.tui.widgets.desk import Desk
 from assistant.tui.widgets.notice import Notice
 from assistant.tui.widgets.question import Question
-from assistant.tui.widgets.sidebar import Sidebar
-from assistant.tui.widgets.status_line import StatusLine
-from assistant.tui.widgets.transcript import Transcript, note_of
+from assistant.tui.widgets.transcript import note_of
 
 if TYPE_CHECKING:
     from assistant.tui.app import Plugins
 
 SessionStream = Callable[[ChatSession, Event], Iterator[Chunk | Completion]]
 
-WIDE = 90  # columns from which the sidebar is shown by itself
 
-
-class ConversationScreen(Screen[None]):
-    """Sidebar, transcript, composer, status line and footer around one conversation.
+class ConversationScreen(RoomsScreen):
+    """The rooms with one conversation in them.
 
     Attributes:
         conversation_id: the open conversation; None until its first question is stored.
     """
-
-    AUTO_FOCUS: ClassVar[str | None] = "Composer"
 
     def __init__(
         self,
@@ -63,11 +51,9 @@ class ConversationScreen(Screen[None]):
         conversation_id: str | None = None,
         notice: str = "",
     ) -> None:
-        super().__init__()
+        super().__init__(plugins)
         self.history = history
-        self.plugins = plugins
         self.conversation_id = conversation_id
-        self.slash = SlashTable(plugins.slash_commands())
         self.model: ChatModel | None = None
         self.model_error: AssistantError | None = None
         self.last_answer: StoredMessage | None = None
@@ -77,15 +63,6 @@ class ConversationScreen(Screen[None]):
         self._session: ChatSession | None = None
         self._waiting = ""  # a question sent before the model was there
         self._asked = ""  # the question being answered, to give back if it is refused
-
-    def compose(self) -> ComposeResult:
-        """Lay out the screen."""
-        with Horizontal(id="rooms"):
-            yield Sidebar(id="sidebar")
-            with Vertical(id="main"):
-                yield Transcript()
-                yield Desk(self.plugins, self.slash)
-        yield Footer(compact=True, show_command_palette=False)
 
     async def on_mount(self) -> None:
         """Show the last conversation and begin to load the model; neither waits for the other."""
@@ -105,26 +82,6 @@ class ConversationScreen(Screen[None]):
         self._answering.stop()
 
     @property
-    def sidebar(self) -> Sidebar:
-        """The list of conversations."""
-        return self.query_one(Sidebar)
-
-    @property
-    def transcript(self) -> Transcript:
-        """Questions and answers."""
-        return self.query_one(Transcript)
-
-    @property
-    def desk(self) -> Desk:
-        """Where one writes."""
-        return self.query_one(Desk)
-
-    @property
-    def status(self) -> StatusLine:
-        """The line about the model."""
-        return self.query_one(StatusLine)
-
-    @property
     def busy(self) -> bool:
         """Whether an answer is being given or waited for."""
         return self._answering.busy or bool(self._waiting)
@@ -136,18 +93,6 @@ class ConversationScreen(Screen[None]):
         if answer is None or self.busy or answer.status == "streaming":
             return False
         return answer.status != "complete" or answer.statistics.get("stop_reason") != "end"
-
-    @contextmanager
-    def problems_shown(self) -> Iterator[None]:
-        """Show an AssistantError of the body as a toast."""
-        try:
-            yield
-        except AssistantError as error:
-            self.complain(error)
-
-    def complain(self, error: AssistantError) -> None:
-        """Show an error as a toast."""
-        self.app.notify(str(error), severity="error", timeout=8, markup=False)
 
     # --- the model -----------------------------------------------------------------------
 
@@ -197,6 +142,7 @@ class ConversationScreen(Screen[None]):
         self._session = None
         self.last_answer = next((m for m in reversed(messages) if m.role == "assistant"), None)
         await self.transcript.show(messages)
+        self._note_versions()
         self.status.change(tokens_per_second=0.0, first_token_ms=0.0)
         self.conversation_changed()
 
@@ -342,4 +288,27 @@ class ConversationScreen(Screen[None]):
         elif widget is not None:
             await widget.finish(None, "Failed")
         self.last_answer = stored
+        self._note_versions()
         self.conversation_changed()
+
+    def _note_versions(self) -> None:
+        """Say under the last answer which of its versions it is, when there are several."""
+        answer, widget = self.last_answer, self.transcript.last_answer
+        if answer is None or widget is None:
+            return
+        with self.problems_shown():
+            ids = [version.id for version in self.history.siblings(answer.id)]
+            if len(ids) > 1:
+                number = ids.index(answer.id) + 1
+                widget.add_note(f"Version {number} of {len(ids)}, Alt+← and Alt+→ switch")
+
+    async def show_version(self, step: int) -> None:
+        """Show the version before (-1) or after (1) the last answer's; regenerating makes them."""
+        if self.last_answer is None or self.busy:
+            return
+        with self.problems_shown():
+            ids = [version.id for version in self.history.siblings(self.last_answer.id)]
+            wanted = ids.index(self.last_answer.id) + step
+            if 0 <= wanted < len(ids):
+                self.history.select(ids[wanted])
+                await self.open_conversation(self.conversation_id)

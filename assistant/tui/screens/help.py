@@ -22,6 +22,7 @@ KEYS = (
     ("Ctrl+B", "Show or hide the conversations"),
     ("Ctrl+F", "Search all conversations"),
     ("Ctrl+R", "Answer the last question again"),
+    ("Alt+Left, Alt+Right", "Switch between the versions of the last answer"),
     ("Ctrl+G", "Go on with a stopped answer"),
     ("Ctrl+Y", "Copy the last answer"),
     ("PgUp, PgDn", "Scroll"),

@@ -64,6 +64,10 @@ class Answer(Vertical):
         await self.query_one(PlainMarkdown).update(self.content)
         self._set_note(note)
 
+    def add_note(self, note: str) -> None:
+        """Put a further note after the one that is there."""
+        self._set_note(f"{self._note} · {note}" if self._note else note)
+
     def _set_note(self, note: str) -> None:
         self._note = note
         widget = self.query_one(".answer-note", Static)

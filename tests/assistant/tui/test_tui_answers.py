@@ -89,6 +89,25 @@ async def test_regenerate_puts_another_answer_in_the_place_of_the_last(history: 
         assert [m.content for m in history.siblings(last.id)] == ["one", "two"]
 
 
+async def test_the_versions_of_an_answer_can_be_switched(history: History) -> None:
+    async with make_app(history, ScriptedChatModel(answers=("one", "two"))).run_test() as pilot:
+        await ready(pilot)
+        await ask(pilot, "Say a number")
+        assert "Version" not in screen_text(pilot)
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: not chat(pilot).busy)
+        assert "Version 2 of 2" in screen_text(pilot)
+        await pilot.press("alt+left")
+        await until(pilot, lambda: answers(pilot) == ["one"])
+        assert "Version 1 of 2" in screen_text(pilot)
+        await pilot.press("alt+left")  # there is none before
+        assert answers(pilot) == ["one"]
+        conversation = history.conversations()[0].id
+        assert [m.content for m in history.messages(conversation)] == ["Say a number", "one"]
+        await ask(pilot, "And now?")  # goes on from the version that is shown
+        assert [m.content for m in history.messages(conversation)][1] == "one"
+
+
 async def test_a_message_sent_before_the_model_is_loaded_waits_for_it(history: History) -> None:
     loaded, model = Event(), ScriptedChatModel(answers=("Here I am",))
 
