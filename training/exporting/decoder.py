@@ -196,7 +196,7 @@ def build_generation_graph(
     g.output("logits", FLOAT, [1, "R", a.vocabulary_size])
     pasts = []
     for index in range(a.layers):
-        shape = [1, a.kv_heads, "C", a.head_dim]
+        shape: list[int | str] = [1, a.kv_heads, "C", a.head_dim]
         names = [f"past_key.{index}", f"past_value.{index}"]
         pasts.append([g.input(name, FLOAT, shape) for name in names])
         for name in names:

@@ -208,4 +208,3 @@ def test_what_is_no_gguf_is_refused_in_one_line(tmp_path, content):
 def test_a_longer_context_than_trained_is_refused(gguf_path):
     with pytest.raises(ValueError, match="trained for 128 tokens"):
         import_gguf(gguf_path, context_length=256)
-
