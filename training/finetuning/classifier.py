@@ -115,6 +115,7 @@ def finetune_classifier(
         "stage": "finetune classifier",
         "foundation": foundation,
         "data": hashes,
+        "normalizer": config.data.normalizer,
         "commit": commit(),
         "seed": config.seed,
         "sources": _counts(splits.train),

@@ -136,3 +136,24 @@ def _baseline(
     for name, texts in sets.items():
         figures[name] = by_source(texts, baseline.probabilities[name], threshold)
     return figures
+
+
+def readable(report: dict[str, Any]) -> dict[str, Any]:
+    """Return the report of a fine-tuning as groups of figures, for ``to_markdown``."""
+    decision = report["decision"]
+    shown: dict[str, Any] = {
+        "title": "Classification fine-tuning",
+        "threshold": decision["threshold"],
+        "unsure_from": decision["unsure"][0],
+        **decision["calibration"],
+        **report.get("training", {}),
+    }
+    for name in ("validation", "test", "left out"):
+        if name not in report:
+            continue
+        shown[name] = report[name]
+        compared = {"this model": report[name]["all"]}
+        for baseline, figures in report.get("baselines", {}).items():
+            compared[baseline] = figures[name]["all"]
+        shown[f"{name}, compared"] = compared
+    return shown

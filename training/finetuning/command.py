@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
 from training.config import help_text, load_config
+from training.evaluation.report import write_report
+from training.finetuning.chat import ChatConfig, finetune_chat
 from training.finetuning.classifier import finetune_classifier
 from training.finetuning.classifier_config import ClassifierConfig
+from training.finetuning.classifier_report import readable
 from training.options import config_options
 from training.run import Run
 
@@ -48,6 +50,21 @@ def classifier(
     for name in ("validation", "test", "left out"):
         for key, value in report.get(name, {}).get("all", {}).items():
             summary[f"{name} {key}"] = value
-    text = json.dumps(report, indent=2) + "\n"
-    (run.directory / "report.json").write_text(text, encoding="utf-8")
+    write_report(run.directory, report, readable(report))
     run.summary(summary)
+
+
+@command.command("chat", epilog=help_text(ChatConfig))
+@config_options("chat", "runs/chat")
+def chat(
+    preset: str | None,
+    config_file: Path | None,
+    overrides: tuple[str, ...],
+    output: Path,
+    resume: bool,
+) -> None:
+    """Train a foundation model to answer, on dialogues."""
+    config = load_config(ChatConfig, preset, config_file, overrides)
+    run = Run.create(output, ChatConfig.stage, config, resume=resume)
+    checkpoint = finetune_chat(config, run, resume)
+    run.summary({"checkpoint": str(run.checkpoint)} | checkpoint.extra["metrics"])

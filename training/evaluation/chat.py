@@ -1,0 +1,156 @@
+"""Measure a chat model: how well it predicts reference answers, and what its own are like."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from assistant.chat import ChatModel, Completion, GenerationOptions
+from assistant.conversation import Message, encode_prompt
+from assistant.tokenizer import END_OF_TEXT, MESSAGE_END
+from training.checkpoint import Checkpoint
+from training.datasets.splits import unit_interval
+from training.evaluation.text_metrics import cites_only, repetition, rouge_l, words
+from training.finetuning.chat import answer_losses
+from training.finetuning.conversations import Dialogue, encode_example
+from training.finetuning.packing import pack, plan_rows
+from training.sampling import SamplingOptions, generate
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A generated answer, and whether the model ended it by itself."""
+
+    text: str
+    ended: bool
+
+
+Answerer = Callable[[Sequence[Message]], Answer | None]
+"""Conversation, a user's message last, to an answer; None when it is too long for the model."""
+
+
+def checkpoint_answerer(checkpoint: Checkpoint, max_tokens: int) -> Answerer:
+    """Answer greedily with a checkpoint."""
+    tokenizer, transformer = checkpoint.tokenizer, checkpoint.transformer
+    stop = {tokenizer.special(END_OF_TEXT), tokenizer.special(MESSAGE_END)}
+    options = SamplingOptions(max_tokens=max_tokens, temperature=0.0)
+
+    def answer(messages: Sequence[Message]) -> Answer | None:
+        prompt = encode_prompt(messages, tokenizer)
+        if len(prompt) >= transformer.context_length:
+            return None
+        ids = list(generate(transformer, prompt, options, stop))
+        full = len(ids) >= max_tokens or len(prompt) + len(ids) > transformer.context_length
+        return Answer(tokenizer.decode(ids).strip(), not full)
+
+    return answer
+
+
+def model_answerer(model: ChatModel, context_length: int, max_tokens: int) -> Answerer:
+    """Answer greedily with a runtime model."""
+    options = GenerationOptions(temperature=0.0, max_tokens=max_tokens)
+
+    def answer(messages: Sequence[Message]) -> Answer | None:
+        if model.count_tokens(messages) >= context_length:
+            return None
+        *_, last = model.stream(messages, options, threading.Event())
+        assert isinstance(last, Completion)
+        return Answer(last.text.strip(), last.stop_reason == "end")
+
+    return answer
+
+
+@torch.no_grad()
+def perplexity(
+    checkpoint: Checkpoint, dialogues: Sequence[Dialogue], system_prompt: str, rows: int = 4
+) -> dict[str, float]:
+    """Return loss and perplexity per token of the reference answers, end tokens included."""
+    transformer = checkpoint.transformer.eval()
+    length = min(transformer.context_length, 1024)
+    examples = [
+        example
+        for dialogue in dialogues
+        for messages in dialogue.variants(system_prompt)[:1]
+        if (example := encode_example(messages, checkpoint.tokenizer, length)) is not None
+    ]
+    plan = plan_rows([len(example.ids) for example in examples], length)
+    total, count = 0.0, 0
+    for start in range(0, len(plan), rows):
+        batch = pack([[examples[i] for i in row] for row in plan[start : start + rows]], length)
+        losses = answer_losses(transformer, batch)
+        total, count = total + float(losses.double().sum()), count + len(losses)
+    if not count:
+        return {}
+    mean = total / count
+    return {
+        "answer_tokens": float(count),
+        "answer_loss": mean,
+        "answer_perplexity": math.exp(min(mean, 50.0)),
+    }
+
+
+def generation_figures(
+    answerer: Answerer, dialogues: Sequence[Dialogue], system_prompt: str, sample: int
+) -> dict[str, Any]:
+    """Answer a fixed sample of dialogues and return figures and the first few answers.
+
+    Returns:
+        ``answers``, ``end_rate`` (ended by itself), ``mean_words``, ``repetition`` (see
+        ``text_metrics.repetition``), ``rouge_l`` against the reference, ``citation_rate``
+        (grounded questions alone: cites a note, and only notes there are), ``too_long``
+        (left out), ``examples``.
+    """
+    chosen = sorted(dialogues, key=lambda d: unit_interval(f"answer:{d.key}"))[:sample]
+    ends: list[bool] = []
+    cited: list[bool] = []
+    lengths, repeats, overlaps = [], [], []
+    examples: list[dict[str, str]] = []
+    too_long = 0
+    for dialogue in chosen:
+        *messages, reference = dialogue.variants(system_prompt)[0]
+        answer = answerer(messages)
+        if answer is None:
+            too_long += 1
+            continue
+        ends.append(answer.ended)
+        lengths.append(len(words(answer.text)))
+        repeats.append(repetition(answer.text))
+        overlaps.append(rouge_l(answer.text, reference.content))
+        if dialogue.notes:
+            cited.append(cites_only(answer.text, len(dialogue.notes)))
+        if len(examples) < 5:
+            question = messages[-1].content
+            examples.append({"id": dialogue.key, "question": question, "answer": answer.text})
+    figures: dict[str, Any] = {"answers": float(len(ends)), "too_long": float(too_long)}
+    named: dict[str, Sequence[float]] = {
+        "end_rate": ends,
+        "mean_words": lengths,
+        "repetition": repeats,
+        "rouge_l": overlaps,
+        "citation_rate": cited,
+    }
+    for name, values in named.items():
+        if values:
+            figures[name] = sum(values) / len(values)
+    return figures | {"examples": examples}
+
+
+def by_topic(
+    dialogues: Sequence[Dialogue], measure: Callable[[Sequence[Dialogue]], dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Return the figures of all dialogues and of each source file."""
+    figures = {"all": measure(dialogues)}
+    for source in sorted({dialogue.source for dialogue in dialogues}):
+        figures[source] = measure([d for d in dialogues if d.source == source])
+    return figures
+
+
+def is_bundle(path: Path) -> bool:
+    """Whether a folder holds a bundle rather than a checkpoint."""
+    return (path / "bundle.json").is_file()

@@ -1,0 +1,158 @@
+"""``training evaluate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from training.evaluation.report import write_report
+from training.run import checkpoint_directory
+
+SPLITS = ("test", "validation", "train", "all")
+
+
+@click.command("evaluate")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("data", nargs=-1)
+@click.option(
+    "--split",
+    type=click.Choice(SPLITS),
+    default="test",
+    show_default=True,
+    help="Which part of the data; all: data that no part of was trained on.",
+)
+@click.option(
+    "--normalizer",
+    default=None,
+    metavar="MODULE:FUNCTION",
+    help="Classifiers: from a row to the text that is read. Default: what training used.",
+)
+@click.option(
+    "--sample", default=50, show_default=True, help="Chat: answers to generate and measure."
+)
+@click.option(
+    "--max-tokens", default=200, show_default=True, help="Chat: longest answer, in tokens."
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("runs/evaluation"),
+    show_default=True,
+    help="Folder for report.json and report.md.",
+)
+def command(
+    model: Path,
+    data: tuple[str, ...],
+    split: str,
+    normalizer: str | None,
+    sample: int,
+    max_tokens: int,
+    output: Path,
+) -> None:
+    """Measure MODEL, a checkpoint, run folder or bundle, on DATA.
+
+    DATA are JSON Lines files or folders; without any, the project's own data.
+    """
+    report = evaluate(model, data, split, normalizer, sample, max_tokens)
+    paths = write_report(output, report)
+    for name, value in report["figures"]["all"].items():
+        if isinstance(value, int | float):
+            click.echo(f"{name}: {value:.6g}")
+    for path in paths:
+        click.echo(f"report: {path}")
+
+
+def evaluate(
+    model: Path,
+    data: tuple[str, ...] = (),
+    split: str = "test",
+    normalizer: str | None = None,
+    sample: int = 50,
+    max_tokens: int = 200,
+) -> dict[str, Any]:
+    """Return the report of a checkpoint or a bundle; its task decides which.
+
+    Raises:
+        ValueError: no such checkpoint, or unusable data.
+        ModelError: the bundle is damaged.
+    """
+    from assistant.bundle import load_bundle
+    from training.checkpoint import load_checkpoint
+    from training.evaluation.chat import is_bundle
+
+    checkpoint = None if is_bundle(model) else load_checkpoint(checkpoint_directory(model))
+    described = checkpoint or load_bundle(model)
+    task, provenance = described.task, described.provenance
+    report: dict[str, Any] = {
+        "title": f"Evaluation of {model.resolve().name}",
+        "task": task,
+        "split": split,
+    }
+    if task == "classification":
+        named = provenance.get("normalizer", "") if normalizer is None else normalizer
+        return report | _classification(model, checkpoint, data, split, str(named))
+    return report | _chat(model, checkpoint, data, split, sample, max_tokens)
+
+
+def _classification(
+    model: Path, checkpoint: Any, data: tuple[str, ...], split: str, normalizer: str
+) -> dict[str, Any]:
+    from training.datasets.jsonl import files_sha256
+    from training.evaluation.classification import evaluate_classifier
+    from training.finetuning.labelled_text import TextData, load_texts
+    from training.finetuning.scoring import CheckpointClassifier
+
+    if checkpoint is None:
+        from assistant.engine.classifier import load_classifier
+
+        classifier: Any = load_classifier(str(model))
+        labels = tuple(classifier.bundle.classification["labels"])
+    else:
+        classifier = CheckpointClassifier(checkpoint, str(model))
+        labels = tuple(checkpoint.labels)
+    settings = TextData(files=data, labels=labels, normalizer=normalizer)
+    texts = [text for text in load_texts(settings) if split in ("all", text.split)]
+    report = evaluate_classifier(classifier, texts)
+    return report | {"data": files_sha256(settings.paths)}
+
+
+def _chat(
+    model: Path,
+    checkpoint: Any,
+    data: tuple[str, ...],
+    split: str,
+    sample: int,
+    max_tokens: int,
+) -> dict[str, Any]:
+    from assistant.conversation import DEFAULT_SYSTEM_PROMPT
+    from training.datasets.jsonl import files_sha256
+    from training.evaluation.chat import (
+        by_topic,
+        checkpoint_answerer,
+        generation_figures,
+        model_answerer,
+        perplexity,
+    )
+    from training.finetuning.conversations import DialogueData, load_dialogues
+
+    settings = DialogueData(files=data)
+    dialogues = [d for d in load_dialogues(settings) if split in ("all", d.split)]
+    if not dialogues:
+        raise ValueError(f"No dialogue in the split {split}")
+    figures: dict[str, dict[str, Any]] = {"all": {}}
+    if checkpoint is None:  # a bundle's graph computes the last position's logits alone
+        from assistant.engine.chat_model import load_chat_model
+
+        chat = load_chat_model(str(model))
+        system = chat.system_prompt
+        answerer = model_answerer(chat, chat.context_length, max_tokens)
+    else:
+        system = str(checkpoint.extra.get("system_prompt", DEFAULT_SYSTEM_PROMPT))
+        answerer = checkpoint_answerer(checkpoint, max_tokens)
+        figures = by_topic(dialogues, lambda some: perplexity(checkpoint, some, system))
+    generated = generation_figures(answerer, dialogues, system, sample) if sample else {}
+    examples = generated.pop("examples", [])
+    figures["all"] = figures["all"] | generated
+    return {"figures": figures, "examples": examples, "data": files_sha256(settings.paths)}
