@@ -107,6 +107,7 @@ async def test_a_large_paste_becomes_a_chip_and_reaches_nobody(history: History)
         await ask(pilot, "Hello")
         assert questions(pilot) == ["Hello"]
         assert "letter" not in str(model.prompts)
+        assert chat(pilot).query(PasteChip)  # it still waits for a choice
 
 
 async def test_a_paste_can_be_inserted_or_removed(history: History) -> None:
