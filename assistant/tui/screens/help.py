@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
-from textual.content import Content
+from textual.containers import Horizontal, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
@@ -38,16 +37,14 @@ PASTE = (
 )
 
 
-COLUMN = 24
-
-
-def table(rows: Iterable[tuple[str, str]]) -> Content:
-    """Return two aligned columns."""
-    lines = [
-        Content.assemble((f"{left:{COLUMN}} ", "$primary"), (right, "$foreground"))
-        for left, right in rows
-    ]
-    return Content("\n").join(lines)
+def rows(pairs: Iterable[tuple[str, str]]) -> Iterator[Horizontal]:
+    """Yield two columns, each wrapped on its own."""
+    for left, right in pairs:
+        yield Horizontal(
+            Static(left, markup=False, classes="help-left"),
+            Static(right, markup=False, classes="help-right"),
+            classes="help-row",
+        )
 
 
 class HelpScreen(ModalScreen[None]):
@@ -65,9 +62,9 @@ class HelpScreen(ModalScreen[None]):
         """Lay out the page."""
         with VerticalScroll(id="help"):
             yield Static("Keys", markup=False, classes="help-heading")
-            yield Static(table(KEYS), markup=False)
+            yield from rows(KEYS)
             yield Static("Commands", markup=False, classes="help-heading")
-            yield Static(table((c.usage, c.help) for c in self._commands), markup=False)
+            yield from rows((c.usage, c.help) for c in self._commands)
             yield Static("Pastes", markup=False, classes="help-heading")
             yield Static(PASTE, markup=False)
             yield Static("Esc goes back", markup=False, classes="note help-end")
