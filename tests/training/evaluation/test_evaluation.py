@@ -1,0 +1,173 @@
+"""Evaluating a checkpoint: the report of either task."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from assistant.conversation import Message
+from assistant.plugin_api import Score
+from assistant.testing import ScriptedChatModel
+from assistant.tokenizer import Tokenizer
+from training.checkpoint import Checkpoint, save_checkpoint
+from training.evaluation.chat import (
+    checkpoint_answerer,
+    generation_figures,
+    model_answerer,
+    perplexity,
+)
+from training.evaluation.classification import evaluate_classifier
+from training.evaluation.command import command
+from training.evaluation.report import table, to_markdown
+from training.finetuning.conversations import Dialogue
+from training.finetuning.labelled_text import LabelledText
+from training.model import SequenceClassifier, Transformer
+
+Write = Callable[[str, list[dict[str, Any]]], Path]
+
+
+class _LengthClassifier:
+    """Calls long texts spam."""
+
+    name, threshold, unsure = "length", 0.5, (0.3, 0.5)
+
+    def score(self, texts: Any) -> list[Score]:
+        return [Score(min(len(t) / 10, 1.0), (0.0,), 1) for t in texts]
+
+
+def test_classifier_figures_are_those_of_its_scores_and_name_the_worst() -> None:
+    texts = [
+        LabelledText("long long long", 1, "a", "a:1"),
+        LabelledText("hi", 0, "a", "a:2"),
+        LabelledText("a long good text", 0, "b", "b:1"),
+        LabelledText("abcd", 1, "b", "b:2"),
+    ]
+    report = evaluate_classifier(_LengthClassifier(), texts)
+    assert report["figures"]["all"]["accuracy"] == 0.5
+    assert report["figures"]["all"]["roc_auc"] == pytest.approx(0.625)
+    assert report["figures"]["a"]["accuracy"] == 1
+    assert report["figures"]["all"]["unsure_rate"] == 0.25
+    assert set(report["worst"]) == {"b:1", "b:2"}
+    with pytest.raises(ValueError, match="No labelled text"):
+        evaluate_classifier(_LengthClassifier(), [])
+
+
+def _dialogue(n: int, answer: str) -> Dialogue:
+    return Dialogue(f"k{n}", "s", (Message("user", f"q{n}"), Message("assistant", answer)))
+
+
+def test_generated_answers_are_measured_against_the_references() -> None:
+    answers = {"q1": "open the settings", "q2": "something else"}
+
+    def answerer(messages: Any) -> Any:
+        from training.evaluation.chat import Answer
+
+        if messages[-1].content == "q3":
+            return None
+        return Answer(answers[messages[-1].content], messages[-1].content == "q1")
+
+    dialogues = [_dialogue(n, "open the settings") for n in (1, 2, 3)]
+    figures = generation_figures(answerer, dialogues, "be calm", 10)
+    assert figures["answers"] == 2
+    assert figures["too_long"] == 1
+    assert figures["end_rate"] == 0.5
+    assert figures["rouge_l"] == 0.5
+    assert "citation_rate" not in figures
+
+
+def test_a_runtime_model_answers_too() -> None:
+    model = ScriptedChatModel(["Open the settings."])
+    answer = model_answerer(model, 512, 20)([Message("user", "how?")])
+    assert answer is not None
+    assert answer.text == "Open the settings."
+    assert answer.ended
+
+
+def test_a_checkpoint_answers_within_its_context(
+    transformer: Transformer, tokenizer: Tokenizer
+) -> None:
+    checkpoint = Checkpoint("chat", transformer, tokenizer)
+    answerer = checkpoint_answerer(checkpoint, 5)
+    answer = answerer([Message("user", "call me")])
+    assert answer is not None
+    assert len(tokenizer.encode(answer.text)) <= 5 or not answer.ended
+    assert answerer([Message("user", "call me later " * 100)]) is None
+
+
+def test_perplexity_of_uniform_logits_is_the_vocabulary(
+    transformer: Transformer, tokenizer: Tokenizer
+) -> None:
+    transformer.embed_tokens.weight.data.zero_()
+    figures = perplexity(Checkpoint("chat", transformer, tokenizer), [_dialogue(1, "open")], "")
+    assert figures["answer_perplexity"] == pytest.approx(tokenizer.vocabulary_size, rel=1e-4)
+    assert figures["answer_tokens"] == len(tokenizer.encode("open")) + 1
+
+
+def test_the_command_reports_on_a_classification_checkpoint(
+    classifier: SequenceClassifier, tokenizer: Tokenizer, write_rows: Write, tmp_path: Path
+) -> None:
+    extra = {
+        "positive": "spam",
+        "threshold": 0.6,
+        "unsure": [0.4, 0.6],
+        "calibration": {"temperature": 2.0, "bias": 0.1},
+        "windows": {"tokens": 32, "stride": 24, "pool": "max"},
+    }
+    place = tmp_path / "checkpoint"
+    checkpoint = Checkpoint(
+        "classification", classifier.transformer, tokenizer, classifier, ["ham", "spam"], extra
+    )
+    save_checkpoint(place, checkpoint)
+    rows = [{"text": f"call me {n}", "label": ["ham", "spam"][n % 2]} for n in range(20)]
+    data = write_rows("mail.jsonl", rows)
+    out = tmp_path / "report"
+    arguments = [str(place), str(data), "--split", "all", "--output", str(out)]
+    result = CliRunner().invoke(command, arguments)
+    assert result.exit_code == 0, result.output
+    assert "n: 20" in result.output
+    report = json.loads((out / "report.json").read_text())
+    assert report["figures"]["mail"]["positive"] == 10
+    assert 0 <= report["figures"]["all"]["roc_auc"] <= 1
+    markdown = (out / "report.md").read_text()
+    assert "## Figures" in markdown
+    assert "| mail |" in markdown
+
+
+def test_the_command_reports_on_a_chat_checkpoint(
+    transformer: Transformer, tokenizer: Tokenizer, write_rows: Write, tmp_path: Path
+) -> None:
+    place = tmp_path / "checkpoint"
+    save_checkpoint(
+        place, Checkpoint("chat", transformer, tokenizer, extra={"system_prompt": "Be calm."})
+    )
+    messages = [{"role": "user", "content": "how?"}, {"role": "assistant", "content": "call me"}]
+    data = write_rows("chat.jsonl", [{"messages": messages}])
+    out = tmp_path / "report"
+    arguments = [str(place), str(data), "--split", "all", "--max-tokens", "4"]
+    result = CliRunner().invoke(command, [*arguments, "--output", str(out)])
+    assert result.exit_code == 0, result.output
+    figures = json.loads((out / "report.json").read_text())["figures"]["all"]
+    assert figures["answer_perplexity"] > 1
+    assert figures["answers"] == 1
+
+
+def test_a_table_shows_numbers_and_leaves_gaps() -> None:
+    text = table({"a": {"n": 3.0, "auc": 0.98765}, "b|c": {"n": 1.0}}, "of")
+    assert text.splitlines() == [
+        "| of | n | auc |",
+        "|---|---|---|",
+        "| a | 3 | 0.9877 |",
+        "| b\\|c | 1 |  |",
+    ]
+
+
+def test_answers_in_a_report_cannot_break_out_of_it() -> None:
+    hostile = "fine\x1b[2J\n# Heading"
+    text = to_markdown({"title": "T", "examples": [{"question": "q", "answer": hostile}]})
+    assert "\x1b" not in text
+    assert "\n# Heading" not in text

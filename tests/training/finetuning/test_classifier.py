@@ -1,0 +1,183 @@
+"""Classification fine-tuning: it learns, stands by its neighbours, calibrates and reports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from assistant.tokenizer import Tokenizer
+from training.checkpoint import Checkpoint, load_checkpoint
+from training.config import load_config
+from training.finetuning.classifier import finetune_classifier
+from training.finetuning.classifier_config import ClassifierConfig
+from training.finetuning.classifier_report import readable
+from training.finetuning.labelled_text import TextData
+from training.finetuning.length_buckets import pad
+from training.finetuning.scoring import CheckpointClassifier, window_margins
+from training.model import SequenceClassifier
+from training.run import Paused, Run
+
+Write = Callable[[str, list[dict[str, Any]]], Path]
+
+
+def test_padding_and_batch_mates_leave_the_logits_unchanged(
+    classifier: SequenceClassifier, tokenizer: Tokenizer
+) -> None:
+    rows = [tokenizer.encode("call me later "[: 3 * n] * 3) for n in range(1, 6)]
+    alone = torch.cat([classifier(*pad([row])) for row in rows])
+    torch.testing.assert_close(classifier(*pad(rows)), alone, rtol=1e-4, atol=1e-5)
+    ids, lengths = pad(rows)
+    wider = F.pad(ids, (0, 20), value=7)  # whatever the padding holds
+    torch.testing.assert_close(classifier(wider, lengths), alone, rtol=1e-4, atol=1e-5)
+
+
+def test_margins_keep_the_order_of_their_windows(
+    classifier: SequenceClassifier, tokenizer: Tokenizer
+) -> None:
+    windows = [tokenizer.encode(t) for t in ("call me later", "open", "the free prize now or")]
+    logits = torch.cat([classifier(*pad([w])) for w in windows]).detach().numpy()
+    np.testing.assert_allclose(
+        window_margins(classifier, windows), logits[:, 1] - logits[:, 0], rtol=1e-3, atol=1e-4
+    )
+
+
+def test_one_batch_can_be_learned_by_heart(
+    classifier: SequenceClassifier, tokenizer: Tokenizer
+) -> None:
+    rows = [tokenizer.encode(f"text {n} " + "call " * n) for n in range(8)]
+    labels = torch.tensor([0, 1, 1, 0, 1, 0, 0, 1])
+    ids, lengths = pad(rows)
+    optimizer = torch.optim.AdamW(classifier.parameters(), lr=3e-3)
+    for _ in range(150):
+        optimizer.zero_grad()
+        loss = F.cross_entropy(classifier(ids, lengths), labels)
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.05
+
+
+def _mail(count: int, source: str = "corpus") -> list[dict[str, Any]]:
+    rows = []
+    for n in range(count):
+        spam = n % 2 == 1
+        body = "claim the free prize now" if spam else "call me later"
+        text = f"Subject: {source} {n}\n\n{body} {n} " + "and then " * (n % 12)
+        rows.append({"text": text, "label": "spam" if spam else "ham", "source": source})
+    return rows
+
+
+def _config(path: Path, **changes: Any) -> ClassifierConfig:
+    config = load_config(ClassifierConfig, "tiny")
+    loop = replace(config.loop, save_seconds=0.0, **({"steps": 60} | changes.pop("loop", {})))
+    data = TextData(files=(str(path),), **changes.pop("data", {}))
+    return replace(config, data=data, vocabulary_size=300, loop=loop, device="cpu", **changes)
+
+
+def test_fine_tuning_learns_calibrates_and_reports(write_rows: Write, tmp_path: Path) -> None:
+    rows = _mail(400) + _mail(60, "elsewhere")
+    config = _config(write_rows("m.jsonl", rows), data={"leave_out": "elsewhere"})
+    run = Run.create(tmp_path / "run", "classifier", config, argv=[])
+    _, report = finetune_classifier(config, run)
+    assert report["test"]["all"]["roc_auc"] > 0.95
+    assert report["left out"]["all"]["n"] == 60
+    assert set(report["left out"]) == {"all", "elsewhere"}
+    assert set(report["baselines"]) == {"majority", "tf-idf + logistic regression"}
+    assert report["baselines"]["majority"]["test"]["all"]["roc_auc"] == 0.5
+    shown = readable(report)
+    assert shown["test, compared"]["this model"] == report["test"]["all"]
+
+    saved = load_checkpoint(run.checkpoint)
+    extra = saved.extra
+    assert extra["positive"] == saved.labels[-1] == "spam"
+    assert extra["unsure"][1] == extra["threshold"] >= 0.5
+    assert extra["windows"] == {"tokens": 96, "stride": 72, "pool": "max"}
+    assert extra["metrics"] == report["test"]["all"]
+
+    scorer = CheckpointClassifier(saved)
+    spam, ham, empty = scorer.score(["claim the free prize now 7", "call me later 8", ""])
+    assert spam.probability > scorer.threshold > ham.probability
+    assert empty.tokens == 1
+    long = scorer.score(["claim the free prize now " + "call me later " * 200])[0]
+    assert len(long.windows) > 2
+    assert long.probability == max(long.windows)
+
+
+def test_the_sources_that_are_left_out_change_nothing_but_the_report(
+    write_rows: Write, tmp_path: Path
+) -> None:
+    weights = []
+    for name, rows in (("with", _mail(300) + _mail(50, "b")), ("without", _mail(300))):
+        leave_out = "b" if name == "with" else ""
+        path = write_rows(f"{name}.jsonl", rows)
+        config = _config(path, loop={"steps": 3}, data={"leave_out": leave_out}, baselines=False)
+        run = Run.create(tmp_path / name, "classifier", config, argv=[])
+        checkpoint, _ = finetune_classifier(config, run)
+        weights.append(checkpoint.transformer.state_dict())
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_a_run_that_was_stopped_ends_where_an_unbroken_one_ends(
+    write_rows: Write, tmp_path: Path
+) -> None:
+    path = write_rows("m.jsonl", _mail(300))
+    whole = _config(path, loop={"steps": 5}, baselines=False)
+    expected, report = finetune_classifier(
+        whole, Run.create(tmp_path / "whole", "classifier", whole, argv=[])
+    )
+    cut = _config(path, loop={"steps": 5, "stop_after": 1e-9}, baselines=False)
+    for attempt in range(10):
+        run = Run.create(tmp_path / "cut", "classifier", cut, argv=[], resume=attempt > 0)
+        try:
+            found, again = finetune_classifier(cut, run, resume=attempt > 0)
+            break
+        except Paused:
+            continue
+    assert attempt > 1
+    before, after = expected.transformer.state_dict(), found.transformer.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert again["test"] == report["test"]
+
+
+def test_a_foundation_brings_its_tokenizer_and_its_weights(
+    foundation: Path, write_rows: Write, tmp_path: Path, tokenizer: Tokenizer
+) -> None:
+    config = _config(
+        write_rows("m.jsonl", _mail(300)),
+        foundation=str(foundation),
+        loop={"steps": 1},
+        baselines=False,
+    )
+    run = Run.create(tmp_path / "run", "classifier", config, argv=[])
+    checkpoint, _ = finetune_classifier(config, run)
+    assert checkpoint.tokenizer.ranks == tokenizer.ranks
+    assert (
+        checkpoint.transformer.architecture == load_checkpoint(foundation).transformer.architecture
+    )
+
+
+def test_more_tokens_than_the_foundation_reads_are_refused(
+    foundation: Path, write_rows: Write, tmp_path: Path
+) -> None:
+    path = write_rows("m.jsonl", _mail(300))
+    config = _config(path, foundation=str(foundation), max_tokens=4096)
+    with pytest.raises(ValueError, match="max_tokens 4096: the foundation reads at most 128"):
+        finetune_classifier(config, Run.create(tmp_path / "run", "classifier", config, argv=[]))
+
+
+def test_a_checkpoint_in_training_is_no_classifier_yet(
+    classifier: SequenceClassifier, tokenizer: Tokenizer
+) -> None:
+    checkpoint = Checkpoint(
+        "classification", classifier.transformer, tokenizer, classifier, ["ham", "spam"]
+    )
+    with pytest.raises(ValueError, match="go on with --resume"):
+        CheckpointClassifier(checkpoint)
+    with pytest.raises(ValueError, match="not a classifier"):
+        CheckpointClassifier(Checkpoint("chat", classifier.transformer, tokenizer))
