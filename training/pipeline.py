@@ -34,6 +34,8 @@ from training.data.sources import document_text
 from training.datasets import WRITTEN
 from training.datasets.jsonl import find_files, read_rows
 from training.datasets.splits import split_of
+from training.evaluation.command import evaluate
+from training.evaluation.report import write_report
 from training.exporting.export import export_bundle
 from training.exporting.quantization import Quantization
 from training.finetuning.chat import ChatConfig, finetune_chat
@@ -74,6 +76,8 @@ class PipelineConfig:
     """What the exported chat model is asked at the end."""
     answer_tokens: int = 64
     """Longest answer to it."""
+    evaluated_answers: int = 20
+    """Test questions that are answered and compared with their references."""
 
 
 @dataclass(frozen=True)
@@ -228,26 +232,33 @@ class Pipeline:
         return checkpoint, report
 
     def _evaluate(self, foundation: Checkpoint, chat: Checkpoint, report: dict[str, Any]) -> None:
-        """Figures on what no stage has learned from."""
+        """Measure everything on what no stage has learned from."""
         stage = "evaluate"
+        length = self.config.pretrain.context_length
         for name, checkpoint in (("foundation", foundation), ("chat", chat)):
-            held_out = TokenData(
-                self._folder("data"), "validation", self.config.pretrain.context_length
-            )
+            held_out = TokenData(self._folder("data"), "validation", length)
             task = PretrainTask(checkpoint.transformer, checkpoint.tokenizer, held_out, 16)
             with torch.no_grad():
-                figure = task.evaluate()["bits_per_byte"]
-            self._row(stage, f"{name}: bits per byte", f"{figure:.3f}")
+                bits = task.evaluate()["bits_per_byte"]
+            self._row(stage, f"{name}: bits per byte", f"{bits:.3f}")
             stage = ""
-        for name, measured in (
-            ("classifier", report["test"]["all"]),
-            *((name, b["test"]["all"]) for name, b in report.get("baselines", {}).items()),
-        ):
-            self._row(
-                "",
-                f"{name}: accuracy, ROC AUC",
-                f"{measured['accuracy']:.3f}, {measured['roc_auc']:.3f}",
-            )
+        measured = evaluate(
+            self._folder("chat"),
+            self.config.chat.data.files,
+            sample=self.config.evaluated_answers,
+            max_tokens=self.config.answer_tokens,
+        )
+        write_report(self._folder("evaluation") / "chat", measured)
+        figures = measured["figures"]["all"]
+        for key in ("answer_perplexity", "rouge_l", "end_rate"):
+            self._row("", f"chat: {key.replace('_', ' ')}", f"{figures[key]:.3g}")
+        measured = evaluate(self._folder("classifier"), self.config.classifier.data.files)
+        write_report(self._folder("evaluation") / "classifier", measured)
+        compared = {"classifier": measured["figures"]["all"]}
+        compared |= {name: b["test"]["all"] for name, b in report.get("baselines", {}).items()}
+        for name, figures in compared.items():
+            figure = f"{figures['accuracy']:.3f}, {figures['roc_auc']:.3f}"
+            self._row("", f"{name}: accuracy, ROC AUC", figure)
 
     def _export(
         self, chat: Checkpoint, classifier: Checkpoint, models: Path
