@@ -127,7 +127,7 @@ def finetune_classifier(
         config.max_tokens,
         config.batch_size,
         config.augmentation,
-        config.weights,
+        {s: w for s, w in config.weights.items() if s != config.data.leave_out},
         config.seed,
     )
     metrics = train(classifier, task, source, config.loop, run, resume)

@@ -115,8 +115,15 @@ def test_the_sources_that_are_left_out_change_nothing_but_the_report(
     weights = []
     for name, rows in (("with", _mail(300) + _mail(50, "b")), ("without", _mail(300))):
         leave_out = "b" if name == "with" else ""
+        weights_of = {"b": 2.0} if name == "with" else {}
         path = write_rows(f"{name}.jsonl", rows)
-        config = _config(path, loop={"steps": 3}, data={"leave_out": leave_out}, baselines=False)
+        config = _config(
+            path,
+            loop={"steps": 3},
+            data={"leave_out": leave_out},
+            baselines=False,
+            weights=weights_of,
+        )
         run = Run.create(tmp_path / name, "classifier", config, argv=[])
         checkpoint, _ = finetune_classifier(config, run)
         weights.append(checkpoint.transformer.state_dict())
