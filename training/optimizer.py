@@ -1,8 +1,9 @@
 """Optimizers: Muon for the blocks' matrices and AdamW for the rest, or AdamW alone.
 
 Muon (https://kellerjordan.github.io/posts/muon/) orthogonalises the momentum of a matrix and
-needed fewer tokens than AdamW in our small runs (docs/experiments.md). Its bfloat16 products are emulated on most
-CPUs, which a step of several thousand tokens hides. AdamW: https://arxiv.org/abs/1711.05101.
+needed fewer tokens than AdamW in our small runs (docs/experiments.md). Its bfloat16 products are
+emulated on most CPUs, which a step of several thousand tokens hides.
+AdamW: https://arxiv.org/abs/1711.05101.
 """
 
 from __future__ import annotations
