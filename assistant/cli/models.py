@@ -124,7 +124,7 @@ def check(bundle: Bundle) -> list[str]:
 
 def size(count: int) -> str:
     """Return a number of bytes in the unit a person would use."""
-    return f"{count / 2**20:.1f} MB" if count >= 2**20 else f"{count / 1024:.1f} kB"
+    return f"{count / 1e3:.1f} kB" if count < 999_950 else f"{count / 1e6:.1f} MB"
 
 
 def _facts(bundle: Bundle) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def open_session(bundle: Bundle, threads: int | None = None) -> onnxruntime.Infe
     except MemoryError as error:
         raise ModelError(
             f"Not enough memory to load the model {bundle.name}",
-            f"It needs about {2 * bundle.size_bytes // 2**20} MB; close other programs",
+            f"It needs about {2 * bundle.size_bytes // 10**6} MB; close other programs",
         ) from error
     except Exception as error:  # onnxruntime raises a family of its own without a common base
         reason = str(error).splitlines()[0][:200]
