@@ -34,3 +34,10 @@ def escape_controls(text: str) -> str:
 
 def _escape(character: str) -> str:
     return character.encode("unicode_escape", "surrogatepass").decode("ascii", "replace")
+
+
+def byte_size(count: int) -> str:
+    """Return a number of bytes for people: "640 B", "2.1 kB", "113.8 MB"."""
+    if count < 1000:
+        return f"{count} B"
+    return f"{count / 1e3:.1f} kB" if count < 999_950 else f"{count / 1e6:.1f} MB"

@@ -8,7 +8,7 @@ import click
 
 from assistant.cli.common import json_option, print_json, print_table
 from assistant.errors import AssistantError, ExitCode, ModelError
-from assistant.text import sanitize, sanitize_line
+from assistant.text import byte_size, sanitize, sanitize_line
 
 if TYPE_CHECKING:
     from assistant.bundle import Bundle
@@ -32,7 +32,7 @@ def list_command(as_json: bool) -> int:
         print_table(
             ("NAME", "TASK", "SIZE", "CONTEXT", "DESCRIPTION"),
             [
-                (b.name, b.task, size(b.size_bytes), b.context_length, b.description)
+                (b.name, b.task, byte_size(b.size_bytes), b.context_length, b.description)
                 for b in bundles
             ],
         )
@@ -60,7 +60,7 @@ def info(name: str, as_json: bool) -> None:
         ("description", bundle.description),
         ("task", bundle.task),
         ("directory", bundle.directory),
-        ("size", size(bundle.size_bytes)),
+        ("size", byte_size(bundle.size_bytes)),
         ("context", f"{bundle.context_length} tokens"),
         ("vocabulary", f"{bundle.tokenizer_spec.vocabulary_size} tokens"),
         ("layers", shape.layers),
@@ -120,11 +120,6 @@ def check(bundle: Bundle) -> list[str]:
         return check_golden(bundle)
     except (AssistantError, OSError) as error:
         return [str(error)]
-
-
-def size(count: int) -> str:
-    """Return a number of bytes in the unit a person would use."""
-    return f"{count / 1e3:.1f} kB" if count < 999_950 else f"{count / 1e6:.1f} MB"
 
 
 def _facts(bundle: Bundle) -> dict[str, Any]:

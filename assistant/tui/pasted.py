@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from assistant.plugin_api import Analyzer, Detector
-from assistant.text import sanitize
+from assistant.text import byte_size, sanitize
 
 MINIMUM_LINES = 5
 MINIMUM_CHARACTERS = 400
@@ -40,11 +40,8 @@ class PastedText:
 
 
 def size(text: str) -> str:
-    """Return the size of a text in UTF-8, for people: "640 B", "2.1 kB", "1.3 MB"."""
-    count = len(text.encode("utf-8", "replace"))
-    if count < 1000:
-        return f"{count} B"
-    return f"{count / 1e3:.1f} kB" if count < 999_950 else f"{count / 1e6:.1f} MB"
+    """Return the size of a text in UTF-8, for people."""
+    return byte_size(len(text.encode("utf-8", "replace")))
 
 
 def is_large(text: str) -> bool:

@@ -5,7 +5,7 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assistant.text import escape_controls, sanitize, sanitize_line
+from assistant.text import byte_size, escape_controls, sanitize, sanitize_line
 
 ANY_TEXT = st.text(alphabet=st.characters(codec=None))
 
@@ -54,3 +54,11 @@ def test_escaped_controls_can_be_printed(text: str) -> None:
 
 def test_controls_are_shown_by_their_numbers() -> None:
     assert escape_controls("a\x1b\u202e\n") == "a\\x1b\\u202e\n"
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (999_949, "999.9 kB"), (999_950, "1.0 MB")],
+)
+def test_sizes_are_shown_in_the_unit_a_person_would_use(count: int, shown: str) -> None:
+    assert byte_size(count) == shown
