@@ -27,6 +27,9 @@ class Augmentation:
     """Chance that the Subject line is left out."""
     window: float = 0.0
     """Chance that of a long text one window is read, as at inference, not its head and tail."""
+    window_positive: float = 0.0
+    """The same for texts with the positive label. Best well below: a passage from the middle of
+    spam is often innocent, and would teach that any passage may be spam."""
     padding: float = 0.0
     """Chance that a positive text is diluted with a passage of a negative one."""
 

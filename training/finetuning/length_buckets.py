@@ -115,7 +115,7 @@ class LengthBuckets:
         text = drop_headers(text, dropped)
         if item.label and self.innocent and draw.random() < chances.padding:
             text = dilute(text, draw.choice(self.innocent), draw)
-        if draw.random() < chances.window:
+        if draw.random() < (chances.window_positive if item.label else chances.window):
             return one_window(text, self.tokenizer, self.max_tokens, draw)
         return head_and_tail(text, self.tokenizer, self.max_tokens)
 

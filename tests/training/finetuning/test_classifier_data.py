@@ -187,7 +187,7 @@ def test_texts_of_one_batch_are_of_similar_length(tokenizer: Tokenizer) -> None:
 
 
 def test_batches_go_on_where_a_saved_position_says(tokenizer: Tokenizer) -> None:
-    augmentation = Augmentation(drop_from=0.5, window=0.5, padding=0.5)
+    augmentation = Augmentation(drop_from=0.5, window=0.5, window_positive=0.5, padding=0.5)
     first = _buckets(tokenizer, augmentation=augmentation)
     for _ in range(20):
         first.next()
