@@ -48,7 +48,8 @@ class Bundle:
         files: name to sha256 of every file of the bundle but bundle.json.
         chat: for chat: ``system_prompt``, ``stop_tokens``, ``generation`` defaults.
         classification: for classifiers: ``labels``, ``positive``, ``threshold``, ``unsure``
-            [low, high], ``calibration`` {temperature, bias}, ``windows`` {tokens, stride, pool}.
+            [low, high], ``calibration`` {temperature, bias}, ``windows`` {tokens, stride, pool,
+            later_penalty}.
         golden: recorded outputs that ``models verify`` compares with.
         provenance: where it came from: foundation, data hashes, commit, command.
     """

@@ -36,6 +36,15 @@ def encode_windows(text: str, tokenizer: Tokenizer, tokens: int, stride: int) ->
     return [[*ids[start : start + room], end] for start in starts]
 
 
+def discount_later(margins: NDArray[np.float64], penalty: float) -> NDArray[np.float64]:
+    """Return the margins of one text's windows, those after the first lowered by ``penalty``.
+
+    A passage from the middle has no sender, no subject and no beginning: footers and quotes of
+    good mail look worse than they are, so a later window needs more to convict.
+    """
+    return np.concatenate([margins[:1], margins[1:] - penalty])
+
+
 class OnnxClassifier:
     """Scores texts; calls are serialised."""
 
@@ -56,6 +65,7 @@ class OnnxClassifier:
             self._bias = float(facts["calibration"]["bias"])
             self.window_tokens = int(facts["windows"]["tokens"])
             self.stride = int(facts["windows"]["stride"])
+            self._later_penalty = float(facts["windows"].get("later_penalty", 0.0))
         except (KeyError, ValueError, TypeError) as error:
             raise ModelError(
                 f"The model {bundle.name} lacks what a classifier needs ({error!r})",
@@ -122,11 +132,12 @@ class OnnxClassifier:
             encode_windows(text, self.tokenizer, self.window_tokens, self.stride) for text in texts
         ]
         margins = self.margins([window for windows in cut for window in windows])
-        probabilities = 1 / (1 + np.exp(-(margins / self._temperature + self._bias)))
         scores: list[Score] = []
         start = 0
         for windows in cut:
-            found = tuple(float(p) for p in probabilities[start : start + len(windows)])
+            own = discount_later(margins[start : start + len(windows)], self._later_penalty)
+            probabilities = 1 / (1 + np.exp(-(own / self._temperature + self._bias)))
+            found = tuple(float(p) for p in probabilities)
             start += len(windows)
             scores.append(Score(max(found), found, sum(len(window) for window in windows)))
         return scores

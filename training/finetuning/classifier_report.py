@@ -9,9 +9,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from assistant.engine.classifier import encode_windows
+from assistant.engine.classifier import discount_later, encode_windows
 from training.checkpoint import Checkpoint
-from training.evaluation.metrics import classification_metrics
+from training.evaluation.metrics import classification_metrics, recall_at_fpr
 from training.finetuning.baselines import Baseline, logistic_regression, majority
 from training.finetuning.calibration import (
     Calibration,
@@ -33,15 +33,35 @@ def is_positive(texts: Sequence[LabelledText]) -> NDArray[np.bool_]:
     return np.array([text.label == POSITIVE for text in texts], bool)
 
 
-def largest_margins(checkpoint: Checkpoint, texts: Sequence[LabelledText]) -> NDArray[np.float64]:
-    """Return of each text the largest margin of its windows, which counts at runtime."""
+LATER_PENALTIES = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
+"""Penalties of windows after the first that are tried, in margin units."""
+
+
+def margins_of(checkpoint: Checkpoint, texts: Sequence[LabelledText]) -> list[NDArray[np.float64]]:
+    """Return the margins of each text's windows, cut as at runtime."""
     assert checkpoint.classifier is not None
     windows = checkpoint.extra["windows"]
     cut = [
         encode_windows(text.text, checkpoint.tokenizer, windows["tokens"], windows["stride"])
         for text in texts
     ]
-    return np.array([margins.max() for margins in text_margins(checkpoint.classifier, cut)])
+    return text_margins(checkpoint.classifier, cut)
+
+
+def largest(margins: Sequence[NDArray[np.float64]], later_penalty: float) -> NDArray[np.float64]:
+    """Return the margin that counts of each text: the largest, later windows discounted."""
+    return np.array([discount_later(own, later_penalty).max() for own in margins])
+
+
+def choose_later_penalty(
+    positive: NDArray[np.bool_], margins: Sequence[NDArray[np.float64]], budget: float
+) -> float:
+    """Return the smallest penalty with the best recall within a false-positive budget."""
+
+    def recall(penalty: float) -> float:
+        return recall_at_fpr(positive, largest(margins, penalty), budget)
+
+    return max(LATER_PENALTIES, key=lambda penalty: (round(recall(penalty), 4), -penalty))
 
 
 def decide(
@@ -104,8 +124,13 @@ def calibrate_and_report(
         on the validation texts for the same false-positive budget.
     """
     filled: dict[str, Sequence[LabelledText]] = {name: t for name, t in sets.items() if t}
-    margins = {name: largest_margins(checkpoint, texts) for name, texts in filled.items()}
+    by_window = {name: margins_of(checkpoint, texts) for name, texts in filled.items()}
     positive = is_positive(filled["validation"])
+    penalty = choose_later_penalty(
+        positive, by_window["validation"], config.decision.false_positive_budget
+    )
+    checkpoint.extra["windows"]["later_penalty"] = penalty
+    margins = {name: largest(own, penalty) for name, own in by_window.items()}
     checkpoint.extra |= decide(positive, margins["validation"], config.decision)
     report: dict[str, Any] = {"decision": dict(checkpoint.extra)}
     calibration = Calibration(**checkpoint.extra["calibration"])

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from assistant.engine.classifier import encode_windows
+from assistant.engine.classifier import discount_later, encode_windows
 from assistant.plugin_api import Score
 from training.checkpoint import Checkpoint
 from training.device import autocast
@@ -72,6 +72,7 @@ class CheckpointClassifier:
             low, high = facts["unsure"]
             self.unsure = (float(low), float(high))
             self._tokens, self._stride = facts["windows"]["tokens"], facts["windows"]["stride"]
+            self._later_penalty = float(facts["windows"].get("later_penalty", 0.0))
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"{name} holds no calibrated classifier: its training has not ended; "
@@ -86,7 +87,7 @@ class CheckpointClassifier:
         cut = [encode_windows(text, tokenizer, self._tokens, self._stride) for text in texts]
         scores = []
         for windows, margins in zip(cut, text_margins(classifier, cut), strict=True):
-            p = self.calibration.probability(margins)
+            p = self.calibration.probability(discount_later(margins, self._later_penalty))
             tokens = sum(len(window) for window in windows)
             scores.append(Score(float(p.max()), tuple(p.tolist()), tokens))
         return scores

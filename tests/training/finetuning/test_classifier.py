@@ -17,7 +17,12 @@ from training.checkpoint import Checkpoint, load_checkpoint
 from training.config import load_config
 from training.finetuning.classifier import finetune_classifier
 from training.finetuning.classifier_config import ClassifierConfig
-from training.finetuning.classifier_report import readable
+from training.finetuning.classifier_report import (
+    LATER_PENALTIES,
+    choose_later_penalty,
+    largest,
+    readable,
+)
 from training.finetuning.labelled_text import TextData
 from training.finetuning.length_buckets import pad
 from training.finetuning.scoring import CheckpointClassifier, window_margins
@@ -97,7 +102,10 @@ def test_fine_tuning_learns_calibrates_and_reports(write_rows: Write, tmp_path: 
     extra = saved.extra
     assert extra["positive"] == saved.labels[-1] == "spam"
     assert extra["unsure"][1] == extra["threshold"] >= 0.5
+    penalty = extra["windows"].pop("later_penalty")
     assert extra["windows"] == {"tokens": 96, "stride": 72, "pool": "max"}
+    assert penalty in LATER_PENALTIES
+    extra["windows"]["later_penalty"] = penalty
     assert extra["metrics"] == report["test"]["all"]
 
     scorer = CheckpointClassifier(saved)
@@ -188,3 +196,12 @@ def test_a_checkpoint_in_training_is_no_classifier_yet(
         CheckpointClassifier(checkpoint)
     with pytest.raises(ValueError, match="not a classifier"):
         CheckpointClassifier(Checkpoint("chat", classifier.transformer, tokenizer))
+
+
+def test_later_windows_are_discounted_only_where_that_finds_more() -> None:
+    positive = np.array([True, True, False, False])
+    footers = [np.array(m) for m in ([3.0], [2.5, -4.0], [-3.0, 2.8], [-3.0, -3.0])]
+    assert choose_later_penalty(positive, footers, 0.0) == 0.5
+    assert largest(footers, 0.5).tolist() == [3.0, 2.5, 2.3, -3.0]
+    buried = [np.array(m) for m in ([3.0], [-3.0, 2.5], [-3.0, -2.8], [-3.0, -3.0])]
+    assert choose_later_penalty(positive, buried, 0.0) == 0.0
