@@ -39,3 +39,42 @@ def evaluate_classifier(classifier: Classifier, texts: Sequence[LabelledText]) -
             for i in worst
         },
     }
+
+
+def diluted(text: str, innocent: str, in_front: bool) -> str:
+    """Return the text with innocent words behind or in front of its body, headers on top."""
+    head, blank, body = text.partition("\n\n")
+    if not blank:
+        head, body = "", text
+    return head + blank + (f"{innocent}\n{body}" if in_front else f"{body}\n{innocent}")
+
+
+def dilution_figures(
+    classifier: Classifier, texts: Sequence[LabelledText], lengths: Sequence[int]
+) -> dict[str, dict[str, float]]:
+    """Return the recall on positive texts that are padded with innocent ones.
+
+    Whoever sends spam can pad it at no cost: a filter that averages over the text goes blind.
+
+    Args:
+        lengths: characters of padding, taken from the texts without the positive label.
+    """
+    innocent = "\n".join(text.text.partition("\n\n")[2] for text in texts if not text.label)
+    positive = [text.text for text in texts if text.label]
+    figures = {"unpadded": _caught(classifier, positive)}
+    for length in lengths:
+        for in_front in (False, True):
+            place = "in front" if in_front else "behind"
+            padded = [diluted(text, innocent[:length], in_front) for text in positive]
+            figures[f"{length} characters {place}"] = _caught(classifier, padded)
+    return figures
+
+
+def _caught(classifier: Classifier, texts: Sequence[str]) -> dict[str, float]:
+    low, high = classifier.unsure
+    p = np.array([score.probability for score in classifier.score(texts)])
+    return {
+        "n": float(len(p)),
+        "recall": round(float(np.mean(p >= high)), 6),
+        "recall_or_unsure": round(float(np.mean(p >= low)), 6),
+    }

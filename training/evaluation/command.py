@@ -30,6 +30,13 @@ SPLITS = ("test", "validation", "train", "all")
     help="Classifiers: from a row to the text that is read. Default: what training used.",
 )
 @click.option(
+    "--dilute",
+    type=click.IntRange(1),
+    multiple=True,
+    metavar="CHARACTERS",
+    help="Classifiers: recall when spam is padded with this much good text. May be repeated.",
+)
+@click.option(
     "--sample", default=50, show_default=True, help="Chat: answers to generate and measure."
 )
 @click.option(
@@ -47,6 +54,7 @@ def command(
     data: tuple[str, ...],
     split: str,
     normalizer: str | None,
+    dilute: tuple[int, ...],
     sample: int,
     max_tokens: int,
     output: Path,
@@ -55,7 +63,7 @@ def command(
 
     DATA are JSON Lines files or folders; without any, the project's own data.
     """
-    report = evaluate(model, data, split, normalizer, sample, max_tokens)
+    report = evaluate(model, data, split, normalizer, sample, max_tokens, dilute)
     paths = write_report(output, report)
     for name, value in report["figures"]["all"].items():
         if isinstance(value, int | float):
@@ -71,6 +79,7 @@ def evaluate(
     normalizer: str | None = None,
     sample: int = 50,
     max_tokens: int = 200,
+    dilute: tuple[int, ...] = (),
 ) -> dict[str, Any]:
     """Return the report of a checkpoint or a bundle; its task decides which.
 
@@ -92,15 +101,20 @@ def evaluate(
     }
     if task == "classification":
         named = provenance.get("normalizer", "") if normalizer is None else normalizer
-        return report | _classification(model, checkpoint, data, split, str(named))
+        return report | _classification(model, checkpoint, data, split, str(named), dilute)
     return report | _chat(model, checkpoint, data, split, sample, max_tokens)
 
 
 def _classification(
-    model: Path, checkpoint: Any, data: tuple[str, ...], split: str, normalizer: str
+    model: Path,
+    checkpoint: Any,
+    data: tuple[str, ...],
+    split: str,
+    normalizer: str,
+    dilute: tuple[int, ...],
 ) -> dict[str, Any]:
     from training.datasets.jsonl import files_sha256
-    from training.evaluation.classification import evaluate_classifier
+    from training.evaluation.classification import dilution_figures, evaluate_classifier
     from training.finetuning.labelled_text import TextData, load_texts
     from training.finetuning.scoring import CheckpointClassifier
 
@@ -115,6 +129,8 @@ def _classification(
     settings = TextData(files=data, labels=labels, normalizer=normalizer)
     texts = [text for text in load_texts(settings) if split in ("all", text.split)]
     report = evaluate_classifier(classifier, texts)
+    if dilute and any(text.label for text in texts):
+        report["dilution"] = dilution_figures(classifier, texts, dilute)
     return report | {"data": files_sha256(settings.paths)}
 
 

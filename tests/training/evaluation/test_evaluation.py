@@ -21,7 +21,7 @@ from training.evaluation.chat import (
     model_answerer,
     perplexity,
 )
-from training.evaluation.classification import evaluate_classifier
+from training.evaluation.classification import diluted, dilution_figures, evaluate_classifier
 from training.evaluation.command import command
 from training.evaluation.report import table, to_markdown
 from training.finetuning.conversations import Dialogue
@@ -55,6 +55,23 @@ def test_classifier_figures_are_those_of_its_scores_and_name_the_worst() -> None
     assert set(report["worst"]) == {"b:1", "b:2"}
     with pytest.raises(ValueError, match="No labelled text"):
         evaluate_classifier(_LengthClassifier(), [])
+
+
+def test_padding_stands_in_front_of_or_behind_the_body_below_the_headers() -> None:
+    mail = "From: a\n\nbuy now"
+    assert diluted(mail, "dear Ann", in_front=True) == "From: a\n\ndear Ann\nbuy now"
+    assert diluted(mail, "dear Ann", in_front=False) == "From: a\n\nbuy now\ndear Ann"
+
+
+def test_dilution_is_measured_on_the_positive_texts() -> None:
+    texts = [
+        LabelledText("From: a\n\nhi", 1, "a", "1"),
+        LabelledText("From: b\n\ngood words", 0, "a", "2"),
+    ]
+    figures = dilution_figures(_LengthClassifier(), texts, [5])
+    assert set(figures) == {"unpadded", "5 characters behind", "5 characters in front"}
+    assert all(row["n"] == 1 for row in figures.values())
+    assert figures["5 characters behind"]["recall"] == 1
 
 
 def _dialogue(n: int, answer: str) -> Dialogue:
