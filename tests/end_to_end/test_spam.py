@@ -60,20 +60,3 @@ def test_a_file_that_is_no_mail_is_one_clear_line_and_the_others_go_on(program, 
 def test_nothing_is_no_mail(program, text):
     result, verdicts = check(program, "-", stdin=text)
     assert (result.returncode, verdicts) == (3, [])
-
-
-def test_innocent_padding_does_not_hide_spam(program, tmp_path):
-    plain = "From: Parcel Desk <info@parcel-pay.example>\nSubject: Your parcel is held\n\n"
-    spam = (
-        "Your parcel is on hold. Pay the small customs fee of 1.99 within 24 hours or it will be "
-        "returned: http://parcel-pay.example/pay\n"
-    )
-    padding = "The meeting moved to Thursday; the notes are in the shared folder as usual.\n" * 60
-    for name, text in {"alone": spam, "before": padding + spam, "after": spam + padding}.items():
-        (tmp_path / f"{name}.eml").write_text(plain + text)
-    _, verdicts = check(
-        program, *[str(tmp_path / f"{n}.eml") for n in ("alone", "before", "after")]
-    )
-    alone, before, after = (v["probability"] for v in verdicts)
-    assert alone > 0.5
-    assert min(before, after) > 0.5 * alone
