@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -43,6 +44,11 @@ Thank you for your cooperation.
 """
 
 
+def without_web_fonts(svg: str) -> str:
+    """Drop the fonts that Textual's pictures would fetch; any monospace font shows them."""
+    return re.sub(r"@font-face\s*{[^}]*}\s*", "", svg)
+
+
 @dataclass(frozen=True)
 class Scene:
     """A picture: a name, what is done before it is taken, its size in cells and its theme."""
@@ -68,7 +74,8 @@ async def take(
             await scene.act(pilot, app)
             await _settle(pilot, app)
             path = directory / f"{scene.name}.svg"
-            path.write_text(app.export_screenshot(title="Frontdesk"), encoding="utf-8")
+            picture = without_web_fonts(app.export_screenshot(title="Frontdesk"))
+            path.write_text(picture, encoding="utf-8")
             return path
     finally:
         history.close()

@@ -115,6 +115,7 @@ async def test_every_screenshot_can_be_taken(scene, tmp_path: Path) -> None:
     svg = path.read_text()
     assert svg.startswith("<svg")
     assert "Frontdesk" in svg
+    assert "@font-face" not in svg
 
 
 async def test_a_screenshot_of_a_check_that_failed_is_not_taken(tmp_path: Path) -> None:
