@@ -42,7 +42,12 @@ def to_markdown(report: Mapping[str, Any]) -> str:
         if not isinstance(value, Mapping) and name not in ("title", "examples"):
             lines.append(f"- {name.replace('_', ' ')}: {_cell(value)}")
     for name, value in report.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and all(isinstance(inner, str) for inner in value.values()):
+            lines += ["", f"## {name.replace('_', ' ').capitalize()}", ""]
+            lines += [
+                f"- {sanitize_line(key)}: {sanitize_line(text)}" for key, text in value.items()
+            ]
+        elif isinstance(value, Mapping):
             nested = all(isinstance(inner, Mapping) for inner in value.values())
             rows = value if nested else {name: value}
             lines += ["", f"## {name.replace('_', ' ').capitalize()}", "", table(rows, "of")]

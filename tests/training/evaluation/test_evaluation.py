@@ -153,6 +153,7 @@ def test_the_command_reports_on_a_classification_checkpoint(
     markdown = (out / "report.md").read_text()
     assert "## Figures" in markdown
     assert "| mail |" in markdown
+    assert f"- mail.jsonl: {report['data']['mail.jsonl']}" in markdown
 
 
 def test_the_command_reports_on_a_chat_checkpoint(
