@@ -101,8 +101,8 @@ class Detector:
         name: unique, e.g. "email_spam.email".
         kind: what it recognises, for people, e.g. "e-mail".
         analyzer: name of the analyzer that can look into it.
-        matches: probability-like confidence in [0, 1] that the text is of this kind; the host
-            offers the analyzer from 0.5.
+        matches: probability-like confidence in [0, 1] that the text (line ends are newlines) is
+            of this kind; the host offers the analyzer from 0.5.
     """
 
     name: str

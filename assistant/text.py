@@ -15,7 +15,12 @@ _UNSAFE = re.compile(
 
 def sanitize(text: str) -> str:
     """Remove every control character but tab and newline; CR LF and CR become newlines."""
-    return _UNSAFE.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+    return _UNSAFE.sub("", normalize_newlines(text))
+
+
+def normalize_newlines(text: str) -> str:
+    """Return the text with CR LF and CR as newlines; terminals paste lines with CR."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def sanitize_line(text: str, limit: int = 200) -> str:

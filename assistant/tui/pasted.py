@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from assistant.plugin_api import Analyzer, Detector
-from assistant.text import byte_size, sanitize
+from assistant.text import byte_size, normalize_newlines, sanitize
 
 MINIMUM_LINES = 5
 MINIMUM_CHARACTERS = 400
@@ -18,7 +18,8 @@ class PastedText:
     """A paste that waits above the composer.
 
     Attributes:
-        raw: as it arrived, for an analyzer: what looks odd may be what it looks for.
+        raw: as it arrived but for its line ends, for an analyzer: what looks odd may be what it
+            looks for.
         kind: what a detector recognised, or "text".
         analyzers: those that can look into it, most confident first.
     """
@@ -46,7 +47,7 @@ def size(text: str) -> str:
 
 def is_large(text: str) -> bool:
     """Tell whether a paste becomes a chip instead of going into the composer."""
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").strip("\n").count("\n") + 1
+    lines = normalize_newlines(text).strip("\n").count("\n") + 1
     return lines >= MINIMUM_LINES or len(text) > MINIMUM_CHARACTERS
 
 
@@ -54,6 +55,7 @@ def recognise(
     text: str, detectors: Sequence[Detector], analyzers: dict[str, Analyzer]
 ) -> PastedText:
     """Ask every detector; one that raises counts as not matching."""
+    text = normalize_newlines(text)
     found: list[tuple[float, Detector, Analyzer]] = []
     for detector in detectors:
         analyzer = analyzers.get(detector.analyzer)

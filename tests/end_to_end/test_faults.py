@@ -20,6 +20,7 @@ import pytest
 
 from assistant.history import History
 from assistant.paths import database_path
+from tests.end_to_end.conftest import REPOSITORY
 
 LONG = "Tell me everything about passwords, in many words."
 
@@ -162,3 +163,16 @@ def test_a_data_directory_that_cannot_be_written_does_not_cost_the_answer(progra
     assert result.returncode == 0
     assert result.stdout.strip()
     assert "data" in result.stderr
+
+
+def test_an_e_mail_pasted_into_a_real_terminal_is_recognised_and_checked():
+    mail = (REPOSITORY / "tests" / "data" / "mail" / "phishing_html.eml").read_bytes()
+    terminal = Terminal(columns=100, rows=40)
+    terminal.wait_for(b"Ask anything")
+    # as terminals send it: bracketed, and with CR at the ends of lines
+    terminal.send(b"\x1b[200~" + mail.replace(b"\n", b"\r") + b"\x1b[201~")
+    terminal.wait_for(b"Check for spam")
+    terminal.send(b"\r")
+    terminal.wait_for(b"This looks like spam")
+    terminal.send(b"\x11")
+    assert terminal.exit_code() == 0

@@ -164,7 +164,9 @@ async def test_a_recognised_paste_is_checked_and_its_report_shown_as_a_card(
     assert history.conversations() == []  # nothing of it is in the history
 
 
-async def test_the_analyzer_gets_the_paste_as_it_arrived(history: History) -> None:
+async def test_the_analyzer_gets_the_paste_as_it_arrived_but_for_line_ends(
+    history: History,
+) -> None:
     seen: list[str] = []
 
     def analyze(text: str, progress: Callable[[float], None], cancel: Event) -> Report:
@@ -176,7 +178,7 @@ async def test_the_analyzer_gets_the_paste_as_it_arrived(history: History) -> No
         await paste(pilot, raw)
         await press(pilot, "Check for spam")
         await until(pilot, lambda: chat(pilot).query(ReportCard))
-    assert seen == [raw]
+    assert seen == [MAIL + "\u202e\x1b[0m"]
 
 
 async def test_escape_cancels_a_check_and_the_paste_is_still_there(history: History) -> None:
@@ -214,3 +216,11 @@ async def test_a_check_that_fails_is_a_line_and_the_paste_is_still_there(
         await until(pilot, lambda: chat(pilot).query(PasteChip).first().display)
         text = screen_text(pilot)
         assert "The model email-spam is missing" in text or "[/oops]" in text
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
+def test_a_paste_is_recognised_whatever_its_line_ends(end: str) -> None:
+    plugin = OnePlugin()
+    found = recognise(MAIL.replace("\n", end), plugin.detectors(), plugin.analyzers())
+    assert found.kind == "e-mail"
+    assert found.raw == MAIL
