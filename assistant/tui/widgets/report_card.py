@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Vertical
+from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.widgets import Button, Static
@@ -43,20 +43,32 @@ class ReportCard(Vertical):
         if report.evidence:
             yield self._part(Content("Why"), "card-heading")
             for evidence in report.evidence:
-                yield self._part(self._reason(evidence), "card-reason")
+                yield self._row(self._sign(evidence), self._reason(evidence), 2)
         if report.details:
             yield self._part(Content("Details"), "card-heading")
-            yield self._part(self._details(), "card-details")
+            width = max(len(sanitize_line(name, 24)) for name in report.details) + 2
+            for name, value in report.details.items():
+                label = Content.styled(sanitize_line(name, 24), MUTED)
+                yield self._row(label, Content(sanitize_line(value, 400)), width)
         if report.advice:
             yield self._part(Content("What to do"), "card-heading")
             for line in report.advice:
-                yield self._part(Content(f"· {sanitize_line(line, 400)}"), "card-reason")
+                yield self._row(
+                    Content.styled("·", f"bold {MUTED}"), Content(sanitize_line(line, 400)), 2
+                )
         if self._pasted is not None:
             yield Button("Discuss this text", compact=True, classes="card-discuss")
 
     @staticmethod
     def _part(content: Content, name: str) -> Static:
         return Static(content, markup=False, classes=name)
+
+    @staticmethod
+    def _row(label: Content, content: Content, width: int) -> Horizontal:
+        """A label and a text that wraps beside it, not below it."""
+        first = Static(label, markup=False)
+        first.styles.width = width
+        return Horizontal(first, Static(content, markup=False, classes="text"), classes="card-row")
 
     def _title(self) -> Content:
         tone = TONES.get(self.report.tone, "$secondary")
@@ -76,29 +88,19 @@ class ReportCard(Vertical):
         )
 
     @staticmethod
-    def _reason(evidence: Evidence) -> Content:
-        weight = evidence.weight
+    def _sign(evidence: Evidence) -> Content:
         sign, colour = ("·", MUTED)
-        if weight is not None and weight != 0:
-            sign, colour = ("+", "$error") if weight > 0 else ("−", "$success")
-        parts: list[str | tuple[str, str]] = [(sign, f"bold {colour}")]
-        parts.append(f" {sanitize_line(evidence.text, 400)}")
-        if weight is not None:
-            parts.append((f"  {weight:+.2f}".replace("-", "−"), MUTED))
-        if evidence.quote:
-            parts.append((f"\n  “{sanitize_line(evidence.quote, 160)}”", MUTED))
-        return Content.assemble(*parts)
+        if evidence.weight:
+            sign, colour = ("+", "$error") if evidence.weight > 0 else ("−", "$success")
+        return Content.styled(sign, f"bold {colour}")
 
-    def _details(self) -> Content:
-        rows = [
-            (sanitize_line(name, 24), sanitize_line(value, 400))
-            for name, value in self.report.details.items()
-        ]
-        width = max(len(name) for name, _ in rows) + 2
-        parts: list[str | tuple[str, str]] = []
-        for number, (name, value) in enumerate(rows):
-            parts.append((("\n" if number else "") + name.ljust(width), MUTED))
-            parts.append(value)
+    @staticmethod
+    def _reason(evidence: Evidence) -> Content:
+        parts: list[str | tuple[str, str]] = [sanitize_line(evidence.text, 400)]
+        if evidence.weight is not None:
+            parts.append((f"  {evidence.weight:+.2f}".replace("-", "−"), MUTED))
+        if evidence.quote:
+            parts.append((f"\n“{sanitize_line(evidence.quote, 160)}”", MUTED))
         return Content.assemble(*parts)
 
     @on(Button.Pressed, ".card-discuss")
