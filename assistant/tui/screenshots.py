@@ -27,6 +27,7 @@ from assistant.tui.widgets.report_card import ReportCard
 from assistant.tui.widgets.welcome import EXAMPLES
 
 SIZE = (100, 30)
+LONGEST_CHECK = 30  # seconds
 PASTE = """From: "Account Security" <security@account-check.example>
 To: you@example.org
 Subject: Your account will be suspended within 24 hours
@@ -107,6 +108,12 @@ async def _check(pilot: Pilot[None], app: FrontdeskApp) -> None:
     if not app.chat.query(PasteChip).first().pasted.analyzers:
         raise AssistantError("No plugin recognises the mail", "Enable the plugin email_spam")
     await pilot.press("enter")
+    for _ in range(LONGEST_CHECK * 20):
+        if app.chat.query("ReportCard, Notice"):
+            break
+        await pilot.pause(0.05)
+    else:
+        raise AssistantError(f"The check took longer than {LONGEST_CHECK} seconds", "Try again")
     await _settle(pilot, app)
     if not app.chat.query(ReportCard):
         notice = app.chat.query(Notice).last()
