@@ -16,6 +16,7 @@ from pathlib import Path
 
 from textual import events
 from textual.pilot import Pilot
+from textual.widgets import Button
 
 from assistant.chat import ChatModel
 from assistant.errors import AssistantError, ExitCode
@@ -27,7 +28,7 @@ from assistant.tui.widgets.report_card import ReportCard
 from assistant.tui.widgets.welcome import EXAMPLES
 
 SIZE = (100, 30)
-LONGEST_CHECK = 30  # seconds
+LONGEST_WAIT = 30  # seconds
 PASTE = """From: "Account Security" <security@account-check.example>
 To: you@example.org
 Subject: Your account will be suspended within 24 hours
@@ -98,9 +99,18 @@ async def _ask(pilot: Pilot[None], app: FrontdeskApp) -> None:
     await app.chat.ask(EXAMPLES[0])
 
 
+async def _until(pilot: Pilot[None], what: str, condition: Callable[[], object]) -> None:
+    """Wait for a state of the interface; under load it comes when it comes."""
+    for _ in range(LONGEST_WAIT * 20):
+        if condition():
+            return
+        await pilot.pause(0.05)
+    raise AssistantError(f"{what} did not appear within {LONGEST_WAIT} seconds", "Try again")
+
+
 async def _paste(pilot: Pilot[None], app: FrontdeskApp) -> None:
     app.post_message(events.Paste(PASTE))
-    await pilot.pause(0.2)
+    await _until(pilot, "The paste", lambda: isinstance(app.focused, Button))
 
 
 async def _check(pilot: Pilot[None], app: FrontdeskApp) -> None:
@@ -108,12 +118,7 @@ async def _check(pilot: Pilot[None], app: FrontdeskApp) -> None:
     if not app.chat.query(PasteChip).first().pasted.analyzers:
         raise AssistantError("No plugin recognises the mail", "Enable the plugin email_spam")
     await pilot.press("enter")
-    for _ in range(LONGEST_CHECK * 20):
-        if app.chat.query("ReportCard, Notice"):
-            break
-        await pilot.pause(0.05)
-    else:
-        raise AssistantError(f"The check took longer than {LONGEST_CHECK} seconds", "Try again")
+    await _until(pilot, "The check", lambda: app.chat.query("ReportCard, Notice"))
     await _settle(pilot, app)
     if not app.chat.query(ReportCard):
         notice = app.chat.query(Notice).last()
