@@ -13,7 +13,6 @@ runs/NAME/
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
@@ -184,12 +183,6 @@ def commit() -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return f"{head}+changes" if changed else head
-
-
-def sha256(path: Path) -> str:
-    """Return the sha256 of a file, read in pieces."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _processor() -> str:

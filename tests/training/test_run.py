@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from assistant.bundle import file_sha256
 from training.progress import Progress, duration
-from training.run import Run, checkpoint_directory, sha256
+from training.run import Run, checkpoint_directory
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def test_a_runs_folder_stands_for_its_checkpoint(tmp_path: Path) -> None:
 
 def test_files_are_hashed(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"abc")
-    assert sha256(tmp_path / "f") == hashlib.sha256(b"abc").hexdigest()
+    assert file_sha256(tmp_path / "f") == hashlib.sha256(b"abc").hexdigest()
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from assistant.bundle import file_sha256
 from assistant.tokenizer import END_OF_TEXT, Tokenizer
 from training.data.shards import (
     FORMAT_VERSION,
@@ -23,7 +24,7 @@ from training.data.shards import (
     Split,
 )
 from training.data.sources import Broken, Document, documents, find_files
-from training.run import Run, sha256
+from training.run import Run
 from training.tokenizer.train import save_tokenizer
 
 BATCH_CHARACTERS = 4_000_000
@@ -80,7 +81,7 @@ def prepare(
             f"The tokenizer has {tokenizer.vocabulary_size} ids; shards hold {LARGEST_VOCABULARY}"
         )
     files = find_files(inputs)
-    sources = {str(path): sha256(path) for path in files}
+    sources = {str(path): file_sha256(path) for path in files}
     run.data(sources)
     broken, counts = Broken(config.max_broken), {"read": 0, "empty": 0, "duplicates": 0}
     seen: set[int] = set()

@@ -21,7 +21,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from training.run import sha256
+from assistant.bundle import file_sha256
 
 MANIFEST, FORMAT_VERSION = "manifest.json", 1
 DTYPE = np.dtype("<u2")
@@ -144,7 +144,7 @@ def verify(directory: Path) -> dict[str, str]:
     for split in read_manifest(directory)["splits"].values():
         for shard in split["shards"]:
             path = Path(directory) / shard["file"]
-            if not path.exists() or sha256(path) != shard["sha256"]:
+            if not path.exists() or file_sha256(path) != shard["sha256"]:
                 raise ValueError(f"The shard {path} is missing or damaged: prepare the data again")
             hashes[shard["file"]] = shard["sha256"]
     return hashes

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import json
 import lzma
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
+
+from assistant.bundle import file_sha256
 
 SUFFIXES = (".jsonl", ".jsonl.xz", ".jsonl.gz")
 
@@ -73,8 +74,4 @@ def read_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def files_sha256(paths: Sequence[Path]) -> dict[str, str]:
     """Return file name to sha256, for provenance."""
-    hashes = {}
-    for path in paths:
-        with path.open("rb") as stream:
-            hashes[path.name] = hashlib.file_digest(stream, "sha256").hexdigest()
-    return hashes
+    return {path.name: file_sha256(path) for path in paths}

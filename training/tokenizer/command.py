@@ -9,11 +9,12 @@ from typing import Any, ClassVar
 
 import click
 
+from assistant.bundle import file_sha256
 from assistant.tokenizer import Tokenizer
 from training.config import help_text, load_config
 from training.data.sources import Broken, documents, find_files
 from training.options import config_options
-from training.run import Run, sha256
+from training.run import Run
 from training.tokenizer.train import PATTERN, save_tokenizer, train_tokenizer
 
 
@@ -40,7 +41,7 @@ def learn_tokenizer(inputs: Sequence[Path], config: TokenizerConfig, run: Run) -
         ValueError: the vocabulary is too small.
     """
     files = find_files(inputs)
-    run.data({str(path): sha256(path) for path in files})
+    run.data({str(path): file_sha256(path) for path in files})
     broken = Broken(config.max_broken)
     used = 0
     with run.progress("tokenizer") as progress:
