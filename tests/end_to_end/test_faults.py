@@ -175,7 +175,7 @@ def test_a_data_directory_that_cannot_be_written_does_not_cost_the_answer(progra
 
 
 def test_an_e_mail_pasted_into_a_real_terminal_is_recognised_and_checked():
-    mail = (REPOSITORY / "tests" / "data" / "mail" / "phishing_html.eml").read_bytes()
+    mail = (REPOSITORY / "tests" / "data" / "phishing_html.eml").read_bytes()
     terminal = Terminal(columns=100, rows=40)
     terminal.wait_for(b"Ask anything")
     # as terminals send it: bracketed, and with CR at the ends of lines

@@ -8,7 +8,7 @@ import pytest
 
 from tests.end_to_end.conftest import REPOSITORY
 
-MAIL = REPOSITORY / "tests" / "data" / "mail"
+MAIL = REPOSITORY / "tests" / "data"
 
 
 def check(program, *arguments, stdin=""):

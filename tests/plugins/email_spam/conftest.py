@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.words import WordClassifier
 
-SAMPLES = Path(__file__).parents[2] / "data" / "mail"
+SAMPLES = Path(__file__).parents[2] / "data"
 
 
 @pytest.fixture
