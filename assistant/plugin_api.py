@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import threading
 
     import click
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = [
     "Analyzer",
@@ -28,6 +30,7 @@ __all__ = [
     "BadInputError",
     "Classifier",
     "Detector",
+    "EmbeddingClassifier",
     "Evidence",
     "ExitCode",
     "HookSpecs",
@@ -150,11 +153,13 @@ class Score:
         probability: calibrated probability of the bundle's positive label, in [0, 1].
         windows: probability of each window the text was read in.
         tokens: tokens read.
+        embedding: float32 [D] of the window that decided, None unless asked for.
     """
 
     probability: float
     windows: tuple[float, ...]
     tokens: int
+    embedding: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
 
 
 class Classifier(Protocol):
@@ -176,7 +181,26 @@ class Classifier(Protocol):
         """Score texts in batches of similar length; order is kept."""
 
 
-def load_classifier(name: str) -> Classifier:
+class EmbeddingClassifier(Classifier, Protocol):
+    """A classifier that also gives what its score layer reads, for a head of one's own."""
+
+    @property
+    def revision(self) -> str:
+        """Changes whenever the weights or the tokenizer do: embeddings compare within one."""
+
+    @property
+    def embedding_width(self) -> int:
+        """Width D of an embedding; 0 when the bundle was exported without them."""
+
+    def embed(self, texts: Sequence[str]) -> list[Score]:
+        """Score texts, each score with the embedding of its deciding window.
+
+        Raises:
+            ModelError: the bundle was exported without embeddings.
+        """
+
+
+def load_classifier(name: str) -> EmbeddingClassifier:
     """Return the classifier of a bundle, loaded once per process.
 
     Raises:

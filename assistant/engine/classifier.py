@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from functools import cache
 from threading import Lock
@@ -17,6 +18,7 @@ from assistant.tokenizer import END_OF_TEXT, Tokenizer
 
 # At most this many tokens a batch: long and short texts cost alike.
 BATCH_TOKENS = 4096
+EMBEDDING = "embedding"  # name of the graph's second output; older bundles lack it
 
 
 def encode_windows(text: str, tokenizer: Tokenizer, tokens: int, stride: int) -> list[list[int]]:
@@ -93,31 +95,92 @@ class OnnxClassifier:
         """Probabilities in [low, high) are "unsure"."""
         return self._unsure
 
+    @property
+    def revision(self) -> str:
+        """Sixteen hex digits over the hashes of graph, weights and tokenizer."""
+        named = sorted(self.bundle.files.items())
+        parts = (f"{name} {value}" for name, value in named if not name.endswith(".md"))
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+    @property
+    def embedding_width(self) -> int:
+        """Width D of an embedding; 0 when the bundle was exported without them."""
+        outputs = {output.name: output.shape for output in self._session.get_outputs()}
+        return int(outputs[EMBEDDING][-1]) if EMBEDDING in outputs else 0
+
     def margins(self, windows: Sequence[Sequence[int]]) -> NDArray[np.float64]:
         """Return logit(positive) - logit(other) of each window, uncalibrated."""
+        return self._read(windows, None)
+
+    def score(self, texts: Sequence[str]) -> list[Score]:
+        """Return a calibrated score for each text; the worst window counts."""
+        return self._score(texts, 0)
+
+    def embed(self, texts: Sequence[str]) -> list[Score]:
+        """Return scores with the embedding, float32 [D], of each text's worst window.
+
+        Raises:
+            ModelError: the bundle was exported without embeddings.
+        """
+        width = self.embedding_width
+        if not width:
+            raise ModelError(
+                f"The model {self.name} computes no embeddings",
+                "It was exported by an older version: export it again, or restore models/",
+            )
+        return self._score(texts, width)
+
+    def _score(self, texts: Sequence[str], width: int) -> list[Score]:
+        cut = [
+            encode_windows(text, self.tokenizer, self.window_tokens, self.stride) for text in texts
+        ]
+        flat = [window for windows in cut for window in windows]
+        vectors = np.zeros((len(flat), width), np.float32) if width else None
+        margins = self._read(flat, vectors)
+        scores: list[Score] = []
+        start = 0
+        for windows in cut:
+            own = discount_later(margins[start : start + len(windows)], self._later_penalty)
+            probabilities = 1 / (1 + np.exp(-(own / self._temperature + self._bias)))
+            found = tuple(float(p) for p in probabilities)
+            tokens = sum(len(window) for window in windows)
+            vector = None if vectors is None else vectors[start + int(own.argmax())].copy()
+            scores.append(Score(max(found), found, tokens, vector))
+            start += len(windows)
+        return scores
+
+    def _read(
+        self, windows: Sequence[Sequence[int]], vectors: NDArray[np.float32] | None
+    ) -> NDArray[np.float64]:
+        """Return the margin of each window; fill ``vectors`` [N, D] with their embeddings."""
         order = sorted(range(len(windows)), key=lambda index: len(windows[index]))
         result = np.zeros(len(windows))
         batch: list[int] = []
         for index in order:
             # sorted by length: the newest is the longest, so it sets the batch's width
             if batch and (len(batch) + 1) * len(windows[index]) > BATCH_TOKENS:
-                self._run(batch, windows, result)
+                self._run(batch, windows, result, vectors)
                 batch = []
             batch.append(index)
         if batch:
-            self._run(batch, windows, result)
+            self._run(batch, windows, result, vectors)
         return result
 
     def _run(
-        self, batch: list[int], windows: Sequence[Sequence[int]], result: NDArray[np.float64]
+        self,
+        batch: list[int],
+        windows: Sequence[Sequence[int]],
+        result: NDArray[np.float64],
+        vectors: NDArray[np.float32] | None,
     ) -> None:
         lengths = np.array([len(windows[index]) for index in batch], np.int64)
         ids = np.zeros((len(batch), lengths.max()), np.int64)
         for row, index in enumerate(batch):
             ids[row, : lengths[row]] = windows[index]
+        wanted = ["logits"] if vectors is None else ["logits", EMBEDDING]
         try:
             with self._lock:
-                (logits,) = self._session.run(["logits"], {"input_ids": ids, "lengths": lengths})
+                logits, *more = self._session.run(wanted, {"input_ids": ids, "lengths": lengths})
         except Exception as error:  # onnxruntime has no common base class
             reason = str(error).splitlines()[0][:200]
             raise ModelError(f"The model {self.name} failed ({reason})", "Try again") from error
@@ -125,22 +188,8 @@ class OnnxClassifier:
         if not np.isfinite(margin).all():
             raise ModelError(f"The model {self.name} computed scores that are no numbers")
         result[batch] = margin
-
-    def score(self, texts: Sequence[str]) -> list[Score]:
-        """Return a calibrated score for each text; the worst window counts."""
-        cut = [
-            encode_windows(text, self.tokenizer, self.window_tokens, self.stride) for text in texts
-        ]
-        margins = self.margins([window for windows in cut for window in windows])
-        scores: list[Score] = []
-        start = 0
-        for windows in cut:
-            own = discount_later(margins[start : start + len(windows)], self._later_penalty)
-            probabilities = 1 / (1 + np.exp(-(own / self._temperature + self._bias)))
-            found = tuple(float(p) for p in probabilities)
-            start += len(windows)
-            scores.append(Score(max(found), found, sum(len(window) for window in windows)))
-        return scores
+        if vectors is not None:
+            vectors[batch] = more[0]
 
 
 @cache

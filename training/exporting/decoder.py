@@ -93,11 +93,16 @@ class DecoderGraph:
             g.quantized_product(x, "embedding", self.quantized_embedding)
             g.nodes[-1].output[0] = output
 
-    def norm(self, x: str, name: str, module: RMSNorm) -> str:
+    def norm(self, x: str, name: str, module: RMSNorm, output: str = "") -> str:
         """RMSNorm over the last dimension."""
         gain = self.graph.weight(f"{name}.weight", _array(module.weight))
         return self.graph.node(
-            "SimplifiedLayerNormalization", [x, gain], axis=-1, epsilon=module.epsilon, stash_type=1
+            "SimplifiedLayerNormalization",
+            [x, gain],
+            [output] if output else None,
+            axis=-1,
+            epsilon=module.epsilon,
+            stash_type=1,
         )
 
     def add_norm(self, x: str, delta: str, name: str, module: RMSNorm) -> tuple[str, str]:
@@ -213,7 +218,8 @@ def build_classification_graph(
     """Write the graph of a classifier; returns its external data files.
 
     Inputs: ``input_ids`` int64 [B, S], padded on the right; ``lengths`` int64 [B].
-    Output: ``logits`` float [B, labels], of the last real token of each row.
+    Outputs, of the last real token of each row: ``logits`` float [B, labels]; ``embedding``
+    float [B, D], the normalised hidden state that the score layer reads.
     """
     assert checkpoint.classifier is not None
     transformer = checkpoint.transformer
@@ -222,6 +228,7 @@ def build_classification_graph(
     ids = g.input("input_ids", INT64, ["B", "S"])
     lengths = g.input("lengths", INT64, ["B"])
     g.output("logits", FLOAT, ["B", len(checkpoint.labels)])
+    g.output("embedding", FLOAT, ["B", b.a.width])
     # Plain causal attention over all S columns: padding stands to the right, so no real token
     # sees it, and what padding computes is never read.
     one = g.weight("one", np.array(1, np.int64))
@@ -236,7 +243,7 @@ def build_classification_graph(
     index = g.node("Sub", [lengths, one])
     index = g.node("Unsqueeze", [index, g.weight("axis.1", np.array([1], np.int64))])
     pooled = g.node("GatherND", [stream, index], batch_dims=1)
-    pooled = b.norm(pooled, "norm", transformer.norm)
+    pooled = b.norm(pooled, "norm", transformer.norm, "embedding")
     score = checkpoint.classifier.score
     product = g.linear(pooled, "score", _array(score.weight))
     g.node("Add", [product, g.weight("score.bias", _array(score.bias))], ["logits"])

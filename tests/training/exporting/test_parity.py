@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
-from assistant.bundle import damaged_files, load_bundle
+from assistant.bundle import damaged_files, file_sha256, load_bundle
 from assistant.engine.classifier import OnnxClassifier, encode_windows
 from assistant.engine.generator import TextGenerator
+from assistant.errors import ModelError
 from tests.support.tiny import tiny_chat, tiny_classifier, tiny_tokenizer
 from training.checkpoint import Checkpoint
 from training.exporting.export import export_bundle
@@ -78,6 +81,51 @@ def test_classification_graph_equals_torch_whatever_the_batch(tmp_path, quantiza
     np.testing.assert_allclose(classifier.margins(windows), expected, **tolerance)
     one_by_one = np.concatenate([classifier.margins([window]) for window in windows])
     np.testing.assert_allclose(classifier.margins(windows), one_by_one, atol=1e-4)
+
+
+@pytest.mark.parametrize("quantization", ["float32", "int8"])
+def test_embedding_is_what_torchs_score_layer_reads(tmp_path, quantization):
+    checkpoint = tiny_classifier()
+    bundle = export_bundle(checkpoint, tmp_path / "b", "b", quantization=quantization)
+    classifier = OnnxClassifier(bundle, threads=1)
+    texts = ["", "a", "free money " * 2, "the quick brown fox jumps over the lazy dog " * 4]
+    scores = classifier.embed(texts)
+    assert classifier.embedding_width == 64
+    assert scores == classifier.score(texts)
+    head = checkpoint.classifier
+    assert head is not None
+    for text, score in zip(texts, scores, strict=True):
+        window = encode_windows(text, tiny_tokenizer(), 32, 16)[int(np.argmax(score.windows))]
+        with torch.no_grad():
+            expected = head.pooled(torch.tensor([window]), torch.tensor([len(window)]))[0].numpy()
+            logits = head.score(torch.from_numpy(score.embedding))
+        cosine = expected @ score.embedding / np.linalg.norm(expected)
+        assert cosine / np.linalg.norm(score.embedding) > 0.99
+        if quantization == "float32":
+            np.testing.assert_allclose(score.embedding, expected, atol=1e-4)
+        # the score layer's own reading of the embedding is the verdict
+        margin = float(logits[1] - logits[0])
+        assert 1 / (1 + np.exp(-(margin / 1.5 - 0.25))) == pytest.approx(score.probability, 1e-3)
+
+
+def test_a_bundle_without_embeddings_scores_and_says_what_is_missing(tmp_path):
+    bundle = export_bundle(tiny_classifier(), tmp_path / "b", "b", quantization="float32")
+    model = onnx.load(bundle.graph_path, load_external_data=False)
+    del model.graph.output[1]
+    onnx.save(model, bundle.graph_path)
+    files = bundle.files | {bundle.graph_path.name: file_sha256(bundle.graph_path)}
+    old = OnnxClassifier(replace(bundle, files=files), threads=1)
+    assert old.embedding_width == 0
+    assert old.score(["a text"])[0].embedding is None
+    with pytest.raises(ModelError, match="computes no embeddings"):
+        old.embed(["a text"])
+
+
+def test_the_revision_is_that_of_the_weights(tmp_path):
+    first = OnnxClassifier(export_bundle(tiny_classifier(), tmp_path / "1", "b"), threads=1)
+    again = OnnxClassifier(export_bundle(tiny_classifier(), tmp_path / "2", "c"), threads=1)
+    other = OnnxClassifier(export_bundle(tiny_classifier(seed=9), tmp_path / "3", "b"), threads=1)
+    assert first.revision == again.revision != other.revision
 
 
 def test_scores_are_calibrated_and_the_worst_window_counts(tmp_path):
