@@ -14,7 +14,12 @@ import pytest
 from training.datasets import DIALOGUE_FILES, WRITTEN
 from training.datasets.jsonl import files_sha256, find_files, read_rows
 from training.datasets.splits import split_of, split_unit
+from training.finetuning.labelled_text import fingerprint
 
+EVALUATION_MAIL = [
+    WRITTEN.parent / "evaluation" / f"{stem}.jsonl"
+    for stem in ("everyday_mail", "everyday_notes", "modern_mail")
+]
 RESERVED = re.compile(r"\.(example|invalid|test)(\.|$)")  # RFC 2606
 
 
@@ -45,6 +50,17 @@ def test_mail_is_labelled_and_uses_reserved_domains_only() -> None:
         assert isinstance(headers, dict)
         domain = headers["From"].rpartition("@")[2].strip("> ")
         assert RESERVED.search(f".{domain}"), row["id"]
+
+
+@pytest.mark.parametrize("path", EVALUATION_MAIL, ids=lambda path: path.stem)
+def test_mail_for_evaluation_is_whole_and_never_trained_on(path: Path) -> None:
+    rows = [row for _, row in read_rows(path)]
+    assert len({row["id"] for row in rows}) == len(rows)
+    assert {row["label"] for row in rows} <= {"ham", "spam"}
+    trained = {fingerprint(str(row["body"])) for row in _rows("mail")}
+    assert [row["id"] for row in rows if fingerprint(str(row["body"])) in trained] == []
+    readme = (WRITTEN / "README.md").read_text(encoding="utf-8")
+    assert f"| `{path.name}` | {len(rows)} |" in readme
 
 
 def test_counts_in_the_readme_are_the_counts_of_the_files() -> None:
