@@ -6,6 +6,7 @@ import dataclasses
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING, TextIO, cast
 
 import click
 
@@ -13,17 +14,20 @@ from assistant.cli.common import dump_json, json_option, open_history, print_jso
 from assistant.errors import AssistantError
 from assistant.text import sanitize_line
 
+if TYPE_CHECKING:
+    from assistant.history.export import Form
+
 
 @click.group()
 def history() -> None:
-    """List, show, search, export and delete conversations."""
+    """List, show, search, rename, pin, export, import and delete conversations."""
 
 
 @history.command("list")
 @json_option
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
 def list_command(as_json: bool, limit: int) -> None:
-    """List conversations, the newest first."""
+    """List conversations, pinned ones (*) first, then the newest."""
     from assistant.history.export import local_time
 
     with closing(open_history()) as store:
@@ -37,7 +41,10 @@ def list_command(as_json: bool, limit: int) -> None:
         return
     print_table(
         ("ID", "UPDATED", "MESSAGES", "TITLE"),
-        [(c.id, local_time(c.updated), c.message_count, c.title) for c in conversations],
+        [
+            (c.id, local_time(c.updated), c.message_count, f"{'* ' * c.pinned}{c.title}")
+            for c in conversations
+        ],
     )
     if total > len(conversations):
         click.echo(f"{total - len(conversations)} more, see --limit", err=True)
@@ -91,7 +98,7 @@ def search(words: tuple[str, ...], as_json: bool, limit: int) -> None:
 @click.option(
     "--format",
     "format_name",
-    type=click.Choice(["markdown", "json"]),
+    type=click.Choice(["markdown", "json", "text"]),
     default="markdown",
     show_default=True,
 )
@@ -105,9 +112,10 @@ def search(words: tuple[str, ...], as_json: bool, limit: int) -> None:
 def export(ids: tuple[str, ...], format_name: str, output: Path | None) -> None:
     """Export conversations, all of them without ID.
 
-    JSON is a list and holds every branch; Markdown holds the current one.
+    JSON is a list and holds every branch, `history import` reads it; Markdown and plain text
+    hold the current one.
     """
-    from assistant.history.export import as_json, as_markdown
+    from assistant.history.export import as_json, exported
 
     with closing(open_history()) as store:
         wanted = ids or tuple(c.id for c in store.conversations(limit=-1))
@@ -115,7 +123,8 @@ def export(ids: tuple[str, ...], format_name: str, output: Path | None) -> None:
             data = [as_json(store, conversation_id) for conversation_id in wanted]
             text = dump_json(data) + "\n"
         else:
-            text = "\n".join(as_markdown(store, conversation_id) for conversation_id in wanted)
+            form = cast("Form", format_name)
+            text = "\n".join(exported(store, conversation_id, form) for conversation_id in wanted)
     if output is None:
         click.echo(text, nl=False)
         return
@@ -124,6 +133,39 @@ def export(ids: tuple[str, ...], format_name: str, output: Path | None) -> None:
     except OSError as error:
         raise AssistantError(f"{output} cannot be written ({error.strerror})") from error
     click.echo(f"{len(wanted)} exported to {output}", err=True)
+
+
+@history.command("import")
+@click.argument("file", type=click.File("r", encoding="utf-8", errors="replace"))
+def import_command(file: TextIO) -> None:
+    """Add the conversations of a JSON export, FILE or - for stdin.
+
+    One that is there already stays as it is.
+    """
+    from assistant.history.importing import import_json
+
+    with closing(open_history()) as store:
+        imported = import_json(store, file.read())
+    known = f", {imported.known} were there already" if imported.known else ""
+    click.echo(f"{len(imported.ids)} imported{known}", err=True)
+
+
+@history.command()
+@click.argument("conversation_id", metavar="ID")
+@click.argument("title", nargs=-1, required=True)
+def rename(conversation_id: str, title: tuple[str, ...]) -> None:
+    """Give a conversation another title."""
+    with closing(open_history()) as store:
+        store.rename(conversation_id, " ".join(title))
+
+
+@history.command()
+@click.argument("conversation_id", metavar="ID")
+@click.option("--off", is_flag=True, help="Let it go back to its day.")
+def pin(conversation_id: str, off: bool) -> None:
+    """Keep a conversation at the top of the list."""
+    with closing(open_history()) as store:
+        store.pin(conversation_id, not off)
 
 
 @history.command()

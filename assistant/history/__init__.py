@@ -1,5 +1,6 @@
 """Conversations on disk: stored as they happen, searchable, really deletable."""
 
+from assistant.history.messages import ROOT
 from assistant.history.records import (
     Conversation,
     MessageStatus,
@@ -7,7 +8,7 @@ from assistant.history.records import (
     StoredMessage,
 )
 from assistant.history.search import snippet_parts
-from assistant.history.store import ROOT, History
+from assistant.history.store import History
 
 __all__ = [
     "ROOT",

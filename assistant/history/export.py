@@ -1,14 +1,17 @@
-"""Conversations as Markdown or JSON."""
+"""Conversations as Markdown, plain text or JSON."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+import json
+from typing import Any, Literal
 
 from assistant.history.records import Conversation, StoredMessage
 from assistant.history.store import History
 from assistant.text import sanitize, sanitize_line
 
+Form = Literal["markdown", "json", "text"]
+SUFFIXES: dict[Form, str] = {"markdown": ".md", "json": ".json", "text": ".txt"}
 SPEAKERS = {"user": "You", "assistant": "Frontdesk", "system": "System"}
 _NOTES = {
     "stopped": "stopped",
@@ -53,6 +56,16 @@ def as_text(conversation: Conversation, messages: list[StoredMessage]) -> str:
     head = f"{title}\n{conversation.id} · {_origin(conversation)}"
     parts = [f"{heading(m)}:\n{sanitize(m.content).strip()}" for m in messages]
     return "\n\n".join([head, *parts])
+
+
+def exported(history: History, conversation_id: str, form: Form) -> str:
+    """Return one conversation in a form; JSON is a list, as ``import_json`` reads it."""
+    if form == "json":
+        return json.dumps([as_json(history, conversation_id)], indent=2, ensure_ascii=False) + "\n"
+    if form == "markdown":
+        return as_markdown(history, conversation_id)
+    conversation = history.conversation(conversation_id)
+    return as_text(conversation, history.messages(conversation.id)) + "\n"
 
 
 def _origin(conversation: Conversation) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 from assistant.conversation import Role
@@ -21,6 +21,8 @@ class Conversation:
         updated: ISO 8601, UTC; when its last message was written.
         model: name of the bundle it was started with.
         message_count: messages of all branches.
+        pinned: whether it stays at the top of the list.
+        options: the ``GenerationOptions`` in which it differs from its model's.
     """
 
     id: str
@@ -30,6 +32,8 @@ class Conversation:
     model: str
     system_prompt: str
     message_count: int
+    pinned: bool = False
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,8 @@ def conversation_from_row(row: dict[str, Any]) -> Conversation:
         model=row["model"],
         system_prompt=row["system_prompt"],
         message_count=row["message_count"],
+        pinned=bool(row["pinned"]),
+        options=json.loads(row["options"]),
     )
 
 

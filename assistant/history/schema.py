@@ -86,3 +86,14 @@ def m001_conversations_and_messages(db: Database) -> None:
         """,
     ):
         db.conn.execute(statement)
+
+
+@migrations()
+def m002_pins_and_options(db: Database) -> None:
+    """Conversations can be pinned, and remember the options their answers are sampled with."""
+    for statement in (
+        "ALTER TABLE conversation ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE conversation ADD COLUMN options TEXT NOT NULL DEFAULT '{}'",
+        "CREATE INDEX conversation_by_pin ON conversation(pinned DESC, updated DESC)",
+    ):
+        db.conn.execute(statement)

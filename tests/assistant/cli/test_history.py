@@ -131,3 +131,33 @@ def test_a_damaged_database_is_a_warning_and_a_fresh_start(run, conversation: st
     assert result.code == 0
     assert result.err.startswith("warning: The database")
     assert "damaged-" in result.err
+
+
+def test_an_export_can_be_imported_elsewhere(
+    run, conversation: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exported = run("history", "export", "--format", "json").out
+    file = tmp_path / "export.json"
+    file.write_text(exported, encoding="utf-8")
+    result = run("history", "import", str(file))
+    assert (result.code, result.err) == (0, "0 imported, 1 were there already\n")
+    monkeypatch.setenv("FRONTDESK_DATA", str(tmp_path / "elsewhere"))
+    assert run("history", "import", str(file)).err == "1 imported\n"
+    assert run("history", "export", "--format", "json").out == exported
+    file.write_text("nothing")
+    assert run("history", "import", str(file)).code == 3
+
+
+def test_plain_text_holds_the_current_branch(run, conversation: str) -> None:
+    text = run("history", "export", conversation, "--format", "text").out
+    assert "You:\nHow do I reset [31mmy password?" in text
+    assert "Frontdesk:\nUse the link in the mail." in text
+    assert "#" not in text
+
+
+def test_rename_and_pin_change_the_list(run, conversation: str) -> None:
+    assert run("history", "rename", conversation[:6], "Lost", "password").code == 0
+    assert run("history", "pin", conversation).code == 0
+    assert run("history", "list").out.splitlines()[1].endswith("* Lost password")
+    assert run("history", "pin", "--off", conversation).code == 0
+    assert run("history", "list").out.splitlines()[1].endswith("  Lost password")

@@ -235,7 +235,7 @@ def test_a_conversation_deeper_than_sqlites_trigger_limit_can_be_read_and_delete
     rows = [
         (f"{n:06}", conversation.id, f"{n - 1:06}" if n else None, f"text {n}") for n in range(1500)
     ]
-    with history._writing():
+    with history.writing():
         connection.executemany(
             "INSERT INTO message (id, conversation_id, parent_id, role, content, status, created,"
             " updated) VALUES (?, ?, ?, 'user', ?, 'complete', '', '')",
