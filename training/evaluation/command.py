@@ -151,9 +151,12 @@ def _chat(
         model_answerer,
         perplexity,
     )
+    from training.evaluation.prompts import holds_prompts
     from training.finetuning.conversations import DialogueData, load_dialogues
 
     settings = DialogueData(files=data)
+    if data and all(holds_prompts(path) for path in settings.paths):
+        return _prompts(model, checkpoint, settings.paths, max_tokens)
     dialogues = [d for d in load_dialogues(settings) if split in ("all", d.split)]
     if not dialogues:
         raise ValueError(f"No dialogue in the split {split}")
@@ -172,3 +175,24 @@ def _chat(
     examples = generated.pop("examples", [])
     figures["all"] = figures["all"] | generated
     return {"figures": figures, "examples": examples, "data": files_sha256(settings.paths)}
+
+
+def _prompts(model: Path, checkpoint: Any, paths: list[Path], max_tokens: int) -> dict[str, Any]:
+    """Answer prompts that have no reference and hold the answers against the contract."""
+    from assistant.conversation import DEFAULT_SYSTEM_PROMPT
+    from training.datasets.jsonl import files_sha256
+    from training.evaluation.chat import checkpoint_answerer, model_answerer
+    from training.evaluation.prompts import load_prompts, prompt_figures
+
+    prompts = load_prompts(paths)
+    if checkpoint is None:
+        from assistant.engine.chat_model import load_chat_model
+
+        chat = load_chat_model(str(model))
+        system = chat.system_prompt
+        answerer = model_answerer(chat, chat.context_length, max_tokens)
+    else:
+        system = str(checkpoint.extra.get("system_prompt", DEFAULT_SYSTEM_PROMPT))
+        answerer = checkpoint_answerer(checkpoint, max_tokens)
+    figures, answers = prompt_figures(answerer, prompts, system)
+    return {"figures": {"all": figures}, "examples": answers, "data": files_sha256(paths)}
