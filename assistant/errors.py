@@ -45,6 +45,22 @@ class BadInputError(AssistantError):
     exit_code = ExitCode.BAD_INPUT
 
 
+class TooLongError(BadInputError):
+    """A question is longer than the model reads.
+
+    Args:
+        tokens: of the prompt that cannot be shortened further without the person's word.
+        limit: tokens the model reads, its answer among them.
+    """
+
+    def __init__(self, tokens: int, limit: int) -> None:
+        super().__init__(
+            f"The question has {tokens} tokens, the model reads {limit} with its answer",
+            "Shorten it",
+        )
+        self.tokens, self.limit = tokens, limit
+
+
 class ModelError(AssistantError):
     """A model bundle is missing, damaged, or newer than this program."""
 

@@ -13,6 +13,7 @@ from assistant.chat import ChatModel, Chunk, Completion, GenerationOptions
 from assistant.conversation import Message
 from assistant.errors import AssistantError, BadInputError, StorageError
 from assistant.history import History, MessageStatus, StoredMessage
+from assistant.options import differences, restored_options
 from assistant.text import sanitize_line
 from assistant.window import fit_window
 
@@ -27,7 +28,8 @@ class ChatSession:
     Args:
         history: where it is kept; ``History(None)`` keeps it in memory.
         model: who answers.
-        options: how answers are sampled; None takes the model's defaults.
+        options: how answers are sampled; None takes the conversation's, for a new one the
+            model's defaults.
         system_prompt: None takes the conversation's, for a new one the model's; "" sends none.
         conversation_id: the conversation to go on with; None begins one with the first question.
 
@@ -61,7 +63,29 @@ class ChatSession:
             self.conversation_id = conversation.id
             if system_prompt is None:
                 system_prompt = conversation.system_prompt
+            if options is None:
+                self.options = restored_options(conversation.options, model.options)
         self.system_prompt = model.system_prompt if system_prompt is None else system_prompt
+
+    def set_up(
+        self, options: GenerationOptions | None = None, system_prompt: str | None = None
+    ) -> None:
+        """Change how the next answers are made; the conversation remembers it."""
+        if options is not None:
+            self.options = options
+        if system_prompt is not None:
+            self.system_prompt = system_prompt
+        if self.conversation_id is not None:
+            changed = differences(self.options, self.model.options)
+            self.history.set_up(self.conversation_id, system_prompt, changed)
+
+    def preview(self, question: str | None = None) -> list[Message]:
+        """Return what would be sent now; sets ``dropped_messages``.
+
+        Raises:
+            TooLongError: the question is longer than the model's window.
+        """
+        return self._prompt(self.messages(), question if question and question.strip() else None)
 
     def messages(self) -> list[StoredMessage]:
         """Return the messages of the current branch, oldest first."""
@@ -143,6 +167,8 @@ class ChatSession:
         if self.conversation_id is None:
             conversation = self.history.create_conversation(self.model.name, self.system_prompt)
             self.conversation_id = conversation.id
+            if changed := differences(self.options, self.model.options):
+                self.history.set_up(conversation.id, options=changed)
         question = self.history.add_user_message(self.conversation_id, text, parent_id)
         options = self._sampled_options()
         answer = self.history.begin_answer(

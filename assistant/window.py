@@ -1,13 +1,15 @@
-"""Fitting a conversation into the model's window by leaving out its oldest exchanges."""
+"""Fitting a conversation into the model's window: its oldest exchanges go, then what one says."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 from assistant.chat import ChatModel
 from assistant.conversation import Message
-from assistant.errors import BadInputError
+from assistant.errors import TooLongError
 
+Part = Literal["start", "end"]
 RESERVED_FOR_ANSWER = 256
 """Tokens kept free for the answer before anything older is given up for it."""
 SHORTEST_ANSWER = 16
@@ -23,7 +25,7 @@ def fit_window(
     question, so that no answer stands without its question.
 
     Raises:
-        BadInputError: the last question alone is too long.
+        TooLongError: the last question alone is too long.
     """
     room = model.context_length - min(max_tokens, RESERVED_FOR_ANSWER)
     whole = [*system, *messages]
@@ -40,9 +42,31 @@ def fit_window(
         kept = questions[-1] if questions else 0
         used = model.count_tokens([*system, *messages[kept:]])
         if used + min(max_tokens, SHORTEST_ANSWER) > model.context_length:
-            raise BadInputError(
-                f"The question has {used} tokens, the model reads {model.context_length} "
-                "with its answer",
-                "Shorten it",
-            )
+            raise TooLongError(used, model.context_length)
     return [*system, *messages[kept:]], kept
+
+
+def shortened(text: str, keep: Part, fits: Callable[[str], bool], fixed: int = 0) -> str:
+    """Return as much of a text as fits, its start or its end; "" when nothing does.
+
+    Args:
+        fits: tells whether a text fits; the shorter the text, the sooner it does.
+        fixed: characters at the start that stay in any case, a question before a quote.
+    """
+    head, body = text[:fixed], text[fixed:]
+
+    def cut(length: int) -> str:
+        if keep == "start":
+            return head + body[:length].rstrip()
+        return head + body[len(body) - length :].lstrip()
+
+    fitting, too_long = 0, len(body) + 1
+    if not fits(cut(0)):
+        return ""
+    while too_long - fitting > 1:
+        middle = (fitting + too_long) // 2
+        if fits(cut(middle)):
+            fitting = middle
+        else:
+            too_long = middle
+    return cut(fitting)
