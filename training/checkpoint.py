@@ -3,7 +3,8 @@
 ```
 checkpoint/
   config.json          task, architecture, context length, tokenizer, labels, metrics, provenance
-  model.safetensors    weights under Hugging Face's Llama names
+  model.safetensors    weights under Hugging Face's Llama names; with adapters that are not
+                       merged, those of NAME under NAME.base, NAME.lora_a and NAME.lora_b
   tokenizer.tiktoken   ranks
   state.safetensors, state.json   only in a running job: optimizer, schedule, data position
 ```
@@ -26,6 +27,7 @@ from torch import Tensor
 
 from assistant.bundle import Architecture
 from assistant.tokenizer import Tokenizer, TokenizerSpec, write_ranks
+from training.finetuning.lora import LoraConfig, add_lora, lora_config
 from training.model import SequenceClassifier, Transformer
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -76,6 +78,9 @@ def save_checkpoint(
         "extra": checkpoint.extra,
         "provenance": checkpoint.provenance,
     }
+    lora = lora_config(transformer)
+    if lora is not None:
+        config["lora"] = {"rank": lora.rank, "alpha": lora.alpha}
     directory.parent.mkdir(parents=True, exist_ok=True)
     building = directory.with_name(f".{directory.name}.{os.getpid()}.tmp")
     shutil.rmtree(building, ignore_errors=True)
@@ -121,13 +126,17 @@ def load_checkpoint(directory: Path, device: torch.device | str = "cpu") -> Chec
         architecture = Architecture(**config["architecture"])
         spec = TokenizerSpec.from_json(config["tokenizer"])
         task = config["task"]
+        lora = LoraConfig(**config["lora"], merge=False) if "lora" in config else None
     except FileNotFoundError as error:
         raise ValueError(f"{directory} holds no checkpoint: {error.filename} is missing") from error
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise ValueError(f"The checkpoint {directory} is damaged: {error}") from error
     except Exception as error:  # safetensors raises its own class for a cut file
         raise ValueError(f"The checkpoint {directory} is damaged: {error}") from error
-    transformer = Transformer(architecture, int(config["context_length"])).to(device)
+    transformer = Transformer(architecture, int(config["context_length"]))
+    if lora is not None:
+        add_lora(transformer, lora, seed=0)  # what is drawn here is replaced right below
+    transformer.to(device)
     transformer.load_state_dict(_under("model.", tensors))
     classifier = None
     labels = [str(label) for label in config.get("labels", [])]

@@ -23,7 +23,8 @@ import click
     type=click.Choice(["float32", "int8", "int4"]),
     default="int8",
     show_default=True,
-    help="Weights: int8 is safe; int4 is exact for weights imported from Q4_1.",
+    help="Weights: int8 is safe; int4 is exact for weights imported from Q4_1, and for adapters "
+    "beside them that were not merged (lora.merge = false).",
 )
 @click.option(
     "--metrics",
@@ -38,16 +39,19 @@ def command(
     quantization: str,
     metrics: Path | None,
 ) -> None:
-    """Write an ONNX bundle from a checkpoint: graph, tokenizer, bundle.json, model card."""
+    """Write an ONNX bundle from a checkpoint's folder or its run's.
+
+    The bundle: graph, tokenizer, bundle.json, model card.
+    """
     import json
     from typing import cast
 
     from training.checkpoint import load_checkpoint
     from training.exporting.export import export_bundle
     from training.exporting.quantization import Quantization
-    from training.run import commit
+    from training.run import checkpoint_directory, commit
 
-    loaded = load_checkpoint(checkpoint)
+    loaded = load_checkpoint(checkpoint_directory(checkpoint))
     if metrics is not None:
         measured = json.loads(metrics.read_text(encoding="utf-8"))
         loaded.extra["metrics"] = loaded.extra.get("metrics", {}) | measured

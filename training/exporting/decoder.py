@@ -15,16 +15,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto
+from torch import nn
 
 from training.checkpoint import Checkpoint
+from training.exporting.adapters import adapters_of, base_layer
 from training.exporting.graph import Graph
 from training.exporting.quantization import (
     BLOCK,
     Quantization,
-    QuantizedMatrix,
     quantize_int4,
     quantize_int8,
 )
+from training.finetuning.lora import merged
 from training.model import Attention, Block, RMSNorm, Transformer
 
 FLOAT, INT32, INT64 = TensorProto.FLOAT, TensorProto.INT32, TensorProto.INT64
@@ -38,6 +40,8 @@ class DecoderGraph:
     """Builds the blocks that both graphs share."""
 
     def __init__(self, transformer: Transformer, quantization: Quantization) -> None:
+        if quantization != "int4":
+            transformer = merged(transformer)
         self.transformer, self.quantization = transformer, quantization
         self.a = transformer.architecture
         self.graph = Graph("decoder")
@@ -49,14 +53,16 @@ class DecoderGraph:
         self.graph.weight("rope.cos", _array(transformer.cos))
         self.graph.weight("rope.sin", _array(transformer.sin))
 
-    def matrix(self, *weights: NDArray[np.float32]) -> NDArray[np.float32] | QuantizedMatrix:
-        """Stack weights along the outputs and quantize as configured."""
-        stacked = np.concatenate(weights)
-        if self.quantization == "int8":
-            return quantize_int8(stacked)
+    def linear(self, x: str, name: str, *modules: nn.Module) -> str:
+        """Apply linear layers to the same input in one product, their outputs side by side.
+
+        Quantized as configured; adapters stay beside 4-bit weights.
+        """
+        stacked = np.concatenate([_array(base_layer(module).weight) for module in modules])
         if self.quantization == "int4":
-            return quantize_int4(stacked)
-        return stacked
+            return self.graph.linear(x, name, quantize_int4(stacked), adapters_of(modules))
+        matrix = quantize_int8(stacked) if self.quantization == "int8" else stacked
+        return self.graph.linear(x, name, matrix)
 
     def embed(self, ids: str) -> str:
         """Token ids to the residual stream [B, S, D]."""
@@ -129,17 +135,17 @@ class DecoderGraph:
     def attention(self, x: str, index: int, module: Attention, past: list[str]) -> str:
         """Grouped-query attention with rotary positions over the cache."""
         g, a, name = self.graph, self.a, f"layers.{index}.self_attn"
-        weights = [_array(m.weight) for m in (module.q_proj, module.k_proj, module.v_proj)]
+        projections = (module.q_proj, module.k_proj, module.v_proj)
         if a.qk_norm:
             q, k, v = (
-                g.linear(x, f"{name}.{part}", self.matrix(weight))
-                for part, weight in zip("qkv", weights, strict=True)
+                self.linear(x, f"{name}.{part}", projection)
+                for part, projection in zip("qkv", projections, strict=True)
             )
             q = self._head_norm(q, f"{name}.q_norm", module.q_norm, a.heads)  # type: ignore[arg-type]
             k = self._head_norm(k, f"{name}.k_norm", module.k_norm, a.kv_heads)  # type: ignore[arg-type]
             query = [q, k, v]
         else:
-            query = [g.linear(x, f"{name}.qkv", self.matrix(*weights)), "", ""]
+            query = [self.linear(x, f"{name}.qkv", *projections), "", ""]
         present = [f"present_key.{index}", f"present_value.{index}"]
         attended = g.node(
             "GroupQueryAttention",
@@ -152,18 +158,17 @@ class DecoderGraph:
             rotary_interleaved=0,
             scale=a.head_dim**-0.5,
         )
-        return g.linear(attended, f"{name}.o_proj", self.matrix(_array(module.o_proj.weight)))
+        return self.linear(attended, f"{name}.o_proj", module.o_proj)
 
     def feed_forward(self, x: str, index: int, block: Block) -> str:
         """SwiGLU with gate and up in one product; QuickGelu with alpha 1 is SiLU."""
         g, name, mlp = self.graph, f"layers.{index}.mlp", block.mlp
-        both = self.matrix(_array(mlp.gate_proj.weight), _array(mlp.up_proj.weight))
         gate, up = f"{name}.gate", f"{name}.up"
-        product = g.linear(x, f"{name}.gate_up", both)
+        product = self.linear(x, f"{name}.gate_up", mlp.gate_proj, mlp.up_proj)
         g.node("Split", [product], [gate, up], axis=-1, num_outputs=2)
         active = g.node("QuickGelu", [gate], contrib=True, alpha=1.0)
         product = g.node("Mul", [active, up])
-        return g.linear(product, f"{name}.down_proj", self.matrix(_array(mlp.down_proj.weight)))
+        return self.linear(product, f"{name}.down_proj", mlp.down_proj)
 
     def blocks(self, x: str, pasts: list[list[str]]) -> str:
         """All blocks; returns the residual stream before the final norm."""

@@ -15,6 +15,7 @@ from training.checkpoint import Checkpoint, replace_directory
 from training.exporting.decoder import build_classification_graph, build_generation_graph
 from training.exporting.model_card import model_card
 from training.exporting.quantization import QUANTIZATIONS, Quantization
+from training.finetuning.lora import lora_config
 
 GRAPH, CARD = "model.onnx", "README.md"
 GOLDEN_QUESTIONS = [
@@ -38,6 +39,8 @@ def export_bundle(
     """Write a bundle and return it; what was at ``directory`` stays until the new one is whole.
 
     Chat and pretrained checkpoints become a generator, classification ones a classifier.
+    Adapters that a checkpoint keeps apart stay beside 4-bit weights, in files of their own, and
+    are merged otherwise.
 
     Raises:
         ValueError: unknown quantization, or the checkpoint lacks what its task needs.
@@ -68,7 +71,7 @@ def export_bundle(
             architecture=checkpoint.transformer.architecture,
             context_length=checkpoint.transformer.context_length,
             tokenizer_spec=spec,
-            graph={"file": GRAPH, "quantization": quantization, "kv_cache": "float32"},
+            graph=_graph_facts(checkpoint, quantization),
             files=_hashes(building),
             chat={} if classification else _chat_facts(checkpoint),
             classification=facts,
@@ -103,6 +106,14 @@ def _write_json(bundle: Bundle) -> None:
 def _hashes(directory: Path) -> dict[str, str]:
     files = sorted(path for path in directory.iterdir() if path.name != BUNDLE_FILE)
     return {path.name: file_sha256(path) for path in files}
+
+
+def _graph_facts(checkpoint: Checkpoint, quantization: Quantization) -> dict[str, Any]:
+    facts: dict[str, Any] = {"file": GRAPH, "quantization": quantization, "kv_cache": "float32"}
+    lora = lora_config(checkpoint.transformer)
+    if lora is not None and quantization == "int4":
+        facts["adapter_rank"] = lora.rank
+    return facts
 
 
 def _chat_facts(checkpoint: Checkpoint) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import onnx
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from onnx.external_data_helper import set_external_data
 
+from training.exporting.adapters import ADAPTER_FILE, Adapter
 from training.exporting.quantization import BLOCK, QuantizedMatrix
 
 CONTRIB = "com.microsoft"
@@ -32,6 +33,7 @@ class Graph:
         self.name = name
         self.nodes: list[onnx.NodeProto] = []
         self.weights: dict[str, NDArray[Any]] = {}
+        self._adapter_weights: set[str] = set()
         self.inputs: list[onnx.ValueInfoProto] = []
         self.outputs: list[onnx.ValueInfoProto] = []
 
@@ -45,9 +47,15 @@ class Graph:
         self.outputs.append(helper.make_tensor_value_info(name, kind, shape))
         return name
 
-    def weight(self, name: str, values: NDArray[Any]) -> str:
-        """Add a constant; the same name again is the same constant."""
+    def weight(self, name: str, values: NDArray[Any], adapter: bool = False) -> str:
+        """Add a constant; the same name again is the same constant.
+
+        Args:
+            adapter: store it apart, so that the base model's files stay as they are.
+        """
         self.weights.setdefault(name, np.asarray(values, order="C"))
+        if adapter:
+            self._adapter_weights.add(name)
         return name
 
     def node(
@@ -67,17 +75,59 @@ class Graph:
         )
         return outputs[0]
 
-    def linear(self, x: str, name: str, matrix: NDArray[Any] | QuantizedMatrix) -> str:
-        """Multiply by the transpose of ``matrix`` [N, K]: x [..., K] to [..., N]."""
+    def linear(
+        self,
+        x: str,
+        name: str,
+        matrix: NDArray[Any] | QuantizedMatrix,
+        adapters: Sequence[Adapter] = (),
+    ) -> str:
+        """Multiply by the transpose of ``matrix`` [N, K]: x [..., K] to [..., N].
+
+        Args:
+            adapters: low-rank terms added to ``matrix``, which must be affine: they ride on its
+                correction and cost no operator.
+        """
         if not isinstance(matrix, QuantizedMatrix):
+            assert not adapters
             return self.node("MatMul", [x, self.weight(f"{name}.weight", matrix.T)])
         product = self.quantized_product(x, name, matrix)
         if matrix.offsets_NG is None:
+            assert not adapters
             return product
         # x @ (offset of each block).T = (sum of x over each block) @ offsets.T
-        correction = self.weight(f"{name}.offsets", matrix.offsets_NG.T)
-        return self.node(
-            "Add", [product, self.node("MatMul", [self._block_sums(x, matrix), correction])]
+        offsets = self.weight(f"{name}.offsets", matrix.offsets_NG.T)
+        indicator = self._block_indicator(matrix)
+        if adapters:
+            widened = self._widened(name, indicator, offsets, adapters, len(matrix.codes_NGb))
+            correction = self.node("MatMul", [self.node("MatMul", [x, widened[0]]), widened[1]])
+        else:
+            correction = self.node("MatMul", [self._block_sums(x, indicator), offsets])
+        return self.node("Add", [product, correction])
+
+    def _widened(
+        self, name: str, indicator: str, offsets: str, adapters: Sequence[Adapter], outputs: int
+    ) -> tuple[str, str]:
+        """Join adapters to the correction: [indicator | downs] and [offsets / ups].
+
+        onnxruntime folds these nodes of constants into two matrices when it loads the graph.
+        """
+        columns = np.concatenate([adapter.down_RK.T for adapter in adapters], axis=1)
+        down = self.weight(f"{name}.adapter.down", columns.astype(np.float16), adapter=True)
+        rows = [offsets]
+        for index, adapter in enumerate(adapters):
+            values = adapter.up_NR.T.astype(np.float16)
+            stored = self.weight(f"{name}.adapter.up.{index}", values, adapter=True)
+            up = self.node("Cast", [stored], to=TensorProto.FLOAT)
+            first, size = adapter.first_output, len(adapter.up_NR)
+            if size < outputs:  # zeros for the outputs of the matrices stacked with this one
+                sides = np.array([0, first, 0, outputs - first - size], np.int64)
+                up = self.node("Pad", [up, self.weight(f"{name}.adapter.pads.{index}", sides)])
+            rows.append(up)
+        wide = self.node("Cast", [down], to=TensorProto.FLOAT)
+        return (
+            self.node("Concat", [indicator, wide], axis=1),
+            self.node("Concat", rows, axis=0),
         )
 
     def quantized_product(self, x: str, name: str, matrix: QuantizedMatrix) -> str:
@@ -97,47 +147,70 @@ class Graph:
             accuracy_level=4,  # activations in int8: the fast kernels
         )
 
-    def _block_sums(self, x: str, matrix: QuantizedMatrix) -> str:
+    def _block_indicator(self, matrix: QuantizedMatrix) -> str:
+        """Return the 0/1 matrix [K, G] that sums x over each block."""
+        indicator = np.zeros((matrix.columns, matrix.scales_NG.shape[1]), np.float32)
+        indicator[np.arange(matrix.columns), np.arange(matrix.columns) // BLOCK] = 1
+        return self.weight(f"block_indicator.{matrix.columns}", indicator)
+
+    def _block_sums(self, x: str, indicator: str) -> str:
         """Sum x over each block, once per x."""
         name = f"{x}.block_sums"
         if not any(name in node.output for node in self.nodes):
-            indicator = np.zeros((matrix.columns, matrix.scales_NG.shape[1]), np.float32)
-            indicator[np.arange(matrix.columns), np.arange(matrix.columns) // BLOCK] = 1
-            ones = self.weight(f"block_indicator.{matrix.columns}", indicator)
-            self.node("MatMul", [x, ones], [name])
+            self.node("MatMul", [x, indicator], [name])
         return name
 
     def save(self, path: Path) -> list[Path]:
         """Write ``path`` and its external data files; returns the latter."""
+        base = _ExternalFiles(path, "")
+        adapters = _ExternalFiles(path, ADAPTER_FILE)
         tensors: list[onnx.TensorProto] = []
-        files: list[Path] = []
-        offset = MAXIMUM_FILE_BYTES  # forces the first file
-        stream = None
         for name, values in self.weights.items():
             if values.nbytes < INLINE_BYTES:
                 tensors.append(onnx.numpy_helper.from_array(values, name))
-                continue
-            offset += -offset % ALIGNMENT
-            if offset + values.nbytes > MAXIMUM_FILE_BYTES or stream is None:
-                if stream is not None:
-                    stream.close()
-                files.append(path.with_name(f"{path.name}.{len(files)}.data"))
-                stream, offset = files[-1].open("wb"), 0
-            stream.seek(offset)
-            stream.write(values.tobytes())
-            kind = helper.np_dtype_to_tensor_dtype(values.dtype)
-            # raw_data must be present while set_external_data runs; it is dropped right after.
-            tensor = TensorProto(name=name, data_type=kind, dims=values.shape, raw_data=b"")
-            set_external_data(tensor, files[-1].name, offset, values.nbytes)
-            tensor.ClearField("raw_data")
-            tensors.append(tensor)
-            offset += values.nbytes
-        if stream is not None:
-            stream.close()
+            else:
+                files = adapters if name in self._adapter_weights else base
+                tensors.append(files.add(name, values))
+        base.close()
+        adapters.close()
         graph = helper.make_graph(self.nodes, self.name, self.inputs, self.outputs, tensors)
         opsets = [helper.make_opsetid("", 21), helper.make_opsetid(CONTRIB, 1)]
         model = helper.make_model(
             graph, opset_imports=opsets, ir_version=10, producer_name="frontdesk"
         )
         path.write_bytes(model.SerializeToString())
-        return files
+        return base.paths + adapters.paths
+
+
+class _ExternalFiles:
+    """Data files beside the graph, ``model.onnx.0.data`` and so on, each below the limit."""
+
+    def __init__(self, graph: Path, prefix: str) -> None:
+        self._graph, self._prefix = graph, prefix
+        self.paths: list[Path] = []
+        self._stream: BinaryIO | None = None
+        self._offset = 0
+
+    def add(self, name: str, values: NDArray[Any]) -> onnx.TensorProto:
+        """Write a tensor's values; returns the tensor that points to them."""
+        self._offset += -self._offset % ALIGNMENT
+        if self._stream is None or self._offset + values.nbytes > MAXIMUM_FILE_BYTES:
+            self.close()
+            file = f"{self._graph.name}.{self._prefix}{len(self.paths)}.data"
+            self.paths.append(self._graph.with_name(file))
+            self._stream, self._offset = self.paths[-1].open("wb"), 0
+        self._stream.seek(self._offset)
+        self._stream.write(values.tobytes())
+        kind = helper.np_dtype_to_tensor_dtype(values.dtype)
+        # raw_data must be present while set_external_data runs; it is dropped right after.
+        tensor = TensorProto(name=name, data_type=kind, dims=values.shape, raw_data=b"")
+        set_external_data(tensor, self.paths[-1].name, self._offset, values.nbytes)
+        tensor.ClearField("raw_data")
+        self._offset += values.nbytes
+        return tensor
+
+    def close(self) -> None:
+        """Close the file being written."""
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None

@@ -24,7 +24,7 @@ def model_card(bundle: Bundle, metrics: dict[str, Any]) -> str:
         f"| architecture | {a.layers} layers x {a.width}, {a.heads}/{a.kv_heads} heads x "
         f"{a.head_dim}, feed-forward {a.feed_forward}, vocabulary {a.vocabulary_size} |",
         f"| context | {bundle.context_length} tokens |",
-        f"| weights | {bundle.graph['quantization']}, {_megabytes(bundle)} MB of files |",
+        f"| weights | {_weights(bundle)}, {_megabytes(bundle)} MB of files |",
     ]
     if bundle.task == "classification":
         facts = bundle.classification
@@ -57,6 +57,12 @@ def _section(title: str, facts: dict[str, Any]) -> list[str]:
         if isinstance(nested, dict):
             lines += _section(f"{title}: {name}", nested)
     return lines
+
+
+def _weights(bundle: Bundle) -> str:
+    rank = bundle.graph.get("adapter_rank")
+    beside = f" and adapters of rank {rank}" if rank else ""
+    return f"{bundle.graph['quantization']}{beside}"
 
 
 def _shown(value: Any) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import random
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -28,7 +28,7 @@ from training.finetuning.conversations import (
     encode_example,
     load_dialogues,
 )
-from training.finetuning.lora import LoraConfig, add_lora, merged
+from training.finetuning.lora import LoraConfig, add_lora, lora_config, merged
 from training.finetuning.packing import (
     IGNORED,
     PADDING,
@@ -132,14 +132,36 @@ class ChatTask:
         return {"validation_loss": mean, "validation_perplexity": math.exp(min(mean, 50.0))}
 
     def checkpoint(self) -> Checkpoint:
-        """Return the chat model, adapters merged."""
+        """Return the chat model, adapters merged or not as configured."""
+        merge = self.config.lora.merge
         return Checkpoint(
             task="chat",
-            transformer=merged(self.transformer),
+            transformer=merged(self.transformer) if merge else self.transformer,
             tokenizer=self.tokenizer,
             extra={"system_prompt": self.config.data.system_prompt},
             provenance=self.provenance,
         )
+
+
+def _start(foundation: Checkpoint, config: ChatConfig) -> Transformer:
+    """Return what is trained: the foundation, with adapters if configured.
+
+    Adapters that the foundation kept are trained further when their shape is the configured
+    one; otherwise they are merged.
+    """
+    before = lora_config(foundation.transformer)
+    if before is not None and before == replace(config.lora, merge=False):
+        return foundation.transformer
+    transformer = merged(foundation.transformer)
+    if before is not None:
+        print(
+            f"warning: the foundation's adapters (rank {before.rank}, alpha {before.alpha:g}) are "
+            "merged into its weights; set the same lora.rank and lora.alpha to train them further",
+            file=sys.stderr,
+        )
+    if config.lora.rank:
+        add_lora(transformer, config.lora, config.seed)
+    return transformer
 
 
 def _row_length(config: ChatConfig, transformer: Transformer) -> int:
@@ -188,7 +210,7 @@ def finetune_chat(config: ChatConfig, run: Run, resume: bool = False) -> Checkpo
     foundation = load_checkpoint(Path(config.foundation), device)
     if foundation.classifier is not None:
         raise ValueError(f"{config.foundation} is a classifier; chat starts from a language model")
-    transformer, tokenizer = foundation.transformer, foundation.tokenizer
+    transformer, tokenizer = _start(foundation, config), foundation.tokenizer
     length = _row_length(config, transformer)
     if length < config.context_length:
         print(
@@ -210,8 +232,6 @@ def finetune_chat(config: ChatConfig, run: Run, resume: bool = False) -> Checkpo
     examples = _Examples(by_split["train"], tokenizer, length, config)
     if not examples.encoded:
         raise ValueError("No dialogue is left to train on; see data.files and context_length")
-    if config.lora.rank:
-        add_lora(transformer, config.lora, config.seed)
     provenance = {
         "stage": "finetune chat",
         "foundation": foundation.provenance | {"checkpoint": Path(config.foundation).name},

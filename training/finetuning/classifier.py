@@ -21,6 +21,7 @@ from training.finetuning.classifier_config import ClassifierConfig
 from training.finetuning.classifier_report import Split, calibrate_and_report
 from training.finetuning.labelled_text import LabelledText, SplitTexts, load_texts
 from training.finetuning.length_buckets import LengthBuckets, TextBatch
+from training.finetuning.lora import merged
 from training.finetuning.precision import precision
 from training.finetuning.scoring import window_margins
 from training.loop import train
@@ -153,7 +154,7 @@ def _start(
     """Return the classifier before training, its tokenizer and what it comes from."""
     if config.foundation:
         checkpoint = load_checkpoint(Path(config.foundation))
-        transformer, tokenizer = checkpoint.transformer, checkpoint.tokenizer
+        transformer, tokenizer = merged(checkpoint.transformer), checkpoint.tokenizer
         if config.max_tokens > transformer.context_length:
             raise ValueError(
                 f"max_tokens {config.max_tokens}: the foundation reads at most "

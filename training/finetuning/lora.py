@@ -1,7 +1,7 @@
 """Low-rank adapters: train two thin matrices beside each frozen one (LoRA).
 
-y = W x + (alpha / rank) B A x, https://arxiv.org/abs/2106.09685. Merging adds the product to W,
-so what is saved and exported is an ordinary model.
+y = W x + (alpha / rank) B A x, https://arxiv.org/abs/2106.09685. Merging adds the product to W and
+leaves an ordinary model; kept apart, W stays exactly what it was, for instance on a 4-bit grid.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ class LoraConfig:
     """Rank of the adapters on all linear layers of the blocks; 0: full fine-tuning."""
     alpha: float = 32.0
     """The adapters' output is scaled by alpha / rank."""
+    merge: bool = True
+    """Save one model with the adapters merged in. False saves them beside the frozen weights:
+    a 4-bit export then keeps those exactly and adds the adapters in a small file."""
 
 
 class LoraLinear(nn.Module):
@@ -32,6 +35,7 @@ class LoraLinear(nn.Module):
         super().__init__()
         out_width, in_width = base.weight.shape
         self.base = base.requires_grad_(False)
+        self.config = config
         self.scale = config.alpha / config.rank
         drawn = torch.randn(config.rank, in_width, generator=generator) * in_width**-0.5
         device = base.weight.device
@@ -63,6 +67,12 @@ def add_lora(transformer: Transformer, config: LoraConfig, seed: int) -> int:
             parent = transformer.layers.get_submodule(parent_name)
             setattr(parent, attribute, LoraLinear(module, config, generator))
     return sum(p.numel() for p in transformer.parameters() if p.requires_grad)
+
+
+def lora_config(transformer: Transformer) -> LoraConfig | None:
+    """Return the settings of a transformer's adapters; None when it has none."""
+    adapters = (m for m in transformer.modules() if isinstance(m, LoraLinear))
+    return next((adapter.config for adapter in adapters), None)
 
 
 @torch.no_grad()

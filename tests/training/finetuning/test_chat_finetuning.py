@@ -162,6 +162,32 @@ def test_adapters_are_trained_and_resumed(
     assert torch.equal(found.transformer.state_dict()[name], after[name])
 
 
+def test_adapters_can_be_kept_apart_and_trained_further(
+    foundation: Path, write_rows: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = _dialogues(write_rows)
+    lora = LoraConfig(rank=4, merge=False)
+    config = _config(foundation, data, 4, lora=lora)
+    first = finetune_chat(config, Run.create(tmp_path / "first", "chat", config, argv=[]))
+    before = load_checkpoint(foundation).transformer.state_dict()
+    name, base = "layers.0.mlp.up_proj", "layers.0.mlp.up_proj.base.weight"
+    after = first.transformer.state_dict()
+    assert torch.equal(after[base], before[f"{name}.weight"])
+    assert after[f"{name}.lora_b"].any()
+
+    config = _config(tmp_path / "first" / "checkpoint", data, 4, lora=lora)
+    again = finetune_chat(config, Run.create(tmp_path / "again", "chat", config, argv=[]))
+    further = again.transformer.state_dict()
+    assert torch.equal(further[base], before[f"{name}.weight"])
+    assert not torch.equal(further[f"{name}.lora_a"], after[f"{name}.lora_a"])
+    assert "merged" not in capsys.readouterr().err
+
+    config = _config(tmp_path / "first" / "checkpoint", data, 1)
+    full = finetune_chat(config, Run.create(tmp_path / "full", "chat", config, argv=[]))
+    assert not any(isinstance(m, LoraLinear) for m in full.transformer.modules())
+    assert "adapters (rank 4, alpha 32) are merged" in capsys.readouterr().err
+
+
 def test_a_row_longer_than_the_foundation_reads_is_cut_with_a_warning(
     foundation: Path, write_rows: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
