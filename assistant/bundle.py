@@ -23,9 +23,11 @@ Task = Literal["chat", "classification"]
 
 @dataclass(frozen=True)
 class Architecture:
-    """Shape of the decoder (Llama layout).
+    """Shape of a transformer.
 
-    RMSNorm, rotary positions, grouped-query attention, SwiGLU, tied embeddings.
+    Layout "llama", a decoder: RMSNorm, rotary positions, grouped-query attention, SwiGLU, tied
+    embeddings. Layout "bert", an encoder: LayerNorm behind each part, learned positions, GELU,
+    every token sees all others; ``rope_theta`` and ``qk_norm`` mean nothing there.
     """
 
     layers: int
@@ -38,6 +40,7 @@ class Architecture:
     rope_theta: float = 10_000.0
     norm_epsilon: float = 1e-5
     qk_norm: bool = False
+    layout: Literal["llama", "bert"] = "llama"
 
 
 @dataclass(frozen=True)

@@ -32,12 +32,15 @@ class TokenizerSpec:
         pattern: regular expression that splits text before the merges.
         special_tokens: name to id.
         vocabulary_size: number of rows of the embedding.
+        kind: "bpe" (tiktoken's ranks) or "wordpiece" (pieces and their ids in the same format;
+            ``assistant.wordpiece``, which has no pattern).
     """
 
     file: str
     pattern: str
     special_tokens: dict[str, int]
     vocabulary_size: int
+    kind: str = "bpe"
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> TokenizerSpec:
@@ -47,16 +50,18 @@ class TokenizerSpec:
             pattern=str(data["pattern"]),
             special_tokens={str(k): int(v) for k, v in data["special_tokens"].items()},
             vocabulary_size=int(data["vocabulary_size"]),
+            kind=str(data.get("kind", "bpe")),
         )
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object that ``from_json`` reads."""
-        return {
+        data: dict[str, Any] = {
             "file": self.file,
             "pattern": self.pattern,
             "special_tokens": self.special_tokens,
             "vocabulary_size": self.vocabulary_size,
         }
+        return data if self.kind == "bpe" else data | {"kind": self.kind}
 
 
 def read_ranks(path: Path) -> dict[bytes, int]:
@@ -124,12 +129,19 @@ class Tokenizer:
 
     @classmethod
     def load(cls, directory: Path, spec: TokenizerSpec) -> Tokenizer:
-        """Build the tokenizer from ``directory / spec.file``.
+        """Build the tokenizer from ``directory / spec.file``, of the class the spec names.
 
         Raises:
-            ModelError: the rank file is missing or damaged.
+            ModelError: the rank file is missing or damaged, or the kind unknown.
         """
-        return cls(spec, read_ranks(directory / spec.file))
+        ranks = read_ranks(directory / spec.file)
+        if spec.kind == "wordpiece":
+            from assistant.wordpiece import WordPieceTokenizer
+
+            return WordPieceTokenizer(spec, ranks)
+        if spec.kind != "bpe":
+            raise ModelError(f"Unknown kind of tokenizer {spec.kind!r}", "Update Frontdesk")
+        return cls(spec, ranks)
 
     @property
     def vocabulary_size(self) -> int:

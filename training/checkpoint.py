@@ -27,6 +27,7 @@ from torch import Tensor
 
 from assistant.bundle import Architecture
 from assistant.tokenizer import Tokenizer, TokenizerSpec, write_ranks
+from training.encoder import Encoder
 from training.finetuning.lora import LoraConfig, add_lora, lora_config
 from training.model import SequenceClassifier, Transformer
 
@@ -40,13 +41,20 @@ class Checkpoint:
     """A model, its tokenizer and what is known of them."""
 
     task: CheckpointTask
-    transformer: Transformer
+    transformer: Transformer | Encoder
     tokenizer: Tokenizer
     classifier: SequenceClassifier | None = None
     labels: list[str] = field(default_factory=list)
     extra: dict[str, Any] = field(default_factory=dict)
     """Task facts that export needs: threshold, calibration, windows, system prompt, metrics."""
     provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def decoder(self) -> Transformer:
+        """The transformer of a language model; raises ValueError when it is an encoder."""
+        if isinstance(self.transformer, Encoder):
+            raise ValueError("an encoder reads texts but cannot write any; use a language model")
+        return self.transformer
 
 
 def _weights(checkpoint: Checkpoint) -> dict[str, Tensor]:
@@ -133,9 +141,14 @@ def load_checkpoint(directory: Path, device: torch.device | str = "cpu") -> Chec
         raise ValueError(f"The checkpoint {directory} is damaged: {error}") from error
     except Exception as error:  # safetensors raises its own class for a cut file
         raise ValueError(f"The checkpoint {directory} is damaged: {error}") from error
-    transformer = Transformer(architecture, int(config["context_length"]))
-    if lora is not None:
-        add_lora(transformer, lora, seed=0)  # what is drawn here is replaced right below
+    length = int(config["context_length"])
+    transformer: Transformer | Encoder
+    if architecture.layout == "bert":
+        transformer = Encoder(architecture, length)
+    else:
+        transformer = Transformer(architecture, length)
+        if lora is not None:
+            add_lora(transformer, lora, seed=0)  # what is drawn here is replaced right below
     transformer.to(device)
     transformer.load_state_dict(_under("model.", tensors))
     classifier = None

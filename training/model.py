@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from assistant.bundle import Architecture
+from training.encoder import Encoder
 
 
 @dataclass(frozen=True)
@@ -228,19 +229,25 @@ def document_mask(documents_BT: Tensor) -> Tensor:
 
 
 class SequenceClassifier(nn.Module):
-    """A transformer with a linear head over the last real token of each sequence."""
+    """A transformer with a linear head over each sequence.
 
-    def __init__(self, transformer: Transformer, labels: int) -> None:
+    A decoder is read at the last real token, which alone has seen everything; an encoder by the
+    mean over the real tokens.
+    """
+
+    def __init__(self, transformer: Transformer | Encoder, labels: int) -> None:
         super().__init__()
         self.transformer = transformer
         self.score = nn.Linear(transformer.architecture.width, labels)
 
     def pooled(self, ids_BT: Tensor, lengths_B: Tensor) -> Tensor:
-        """Return the hidden state [B, D] of the last real token.
+        """Return what the head reads, [B, D].
 
-        Sequences are padded on the right: causal attention never lets a real token see padding,
-        so padding and batch mates cannot change the result.
+        Sequences are padded on the right and no real token ever sees padding, so padding and
+        batch mates cannot change the result.
         """
+        if isinstance(self.transformer, Encoder):
+            return self.transformer.mean(ids_BT, lengths_B)
         hidden_BTD, _ = self.transformer.hidden(ids_BT)
         rows = torch.arange(ids_BT.shape[0], device=ids_BT.device)
         return hidden_BTD[rows, lengths_B - 1]

@@ -108,7 +108,7 @@ def complete(
     stop = {tokenizer.special(END_OF_TEXT), tokenizer.spec.special_tokens.get(MESSAGE_END, -1)}
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     stripped = checkpoint.task != "chat" and prompt.endswith(" ")
-    for chosen in generate(checkpoint.transformer, ids, options or SamplingOptions(), stop):
+    for chosen in generate(checkpoint.decoder, ids, options or SamplingOptions(), stop):
         text = decoder.decode(tokenizer.decode_bytes([chosen]))
         if stripped and text:
             text, stripped = text.removeprefix(" "), False

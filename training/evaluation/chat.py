@@ -37,7 +37,7 @@ Answerer = Callable[[Sequence[Message]], Answer | None]
 
 def checkpoint_answerer(checkpoint: Checkpoint, max_tokens: int) -> Answerer:
     """Answer greedily with a checkpoint."""
-    tokenizer, transformer = checkpoint.tokenizer, checkpoint.transformer
+    tokenizer, transformer = checkpoint.tokenizer, checkpoint.decoder
     stop = {tokenizer.special(END_OF_TEXT), tokenizer.special(MESSAGE_END)}
     options = SamplingOptions(max_tokens=max_tokens, temperature=0.0)
 
@@ -71,7 +71,7 @@ def perplexity(
     checkpoint: Checkpoint, dialogues: Sequence[Dialogue], system_prompt: str, rows: int = 4
 ) -> dict[str, float]:
     """Return loss and perplexity per token of the reference answers, end tokens included."""
-    transformer = checkpoint.transformer.eval()
+    transformer = checkpoint.decoder.eval()
     length = min(transformer.context_length, 1024)
     examples = [
         example

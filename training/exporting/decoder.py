@@ -227,7 +227,7 @@ def build_classification_graph(
     float [B, D], the normalised hidden state that the score layer reads.
     """
     assert checkpoint.classifier is not None
-    transformer = checkpoint.transformer
+    transformer = checkpoint.decoder
     b = DecoderGraph(transformer, quantization)
     g = b.graph
     ids = g.input("input_ids", INT64, ["B", "S"])

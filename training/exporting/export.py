@@ -12,7 +12,9 @@ from assistant.conversation import DEFAULT_SYSTEM_PROMPT
 from assistant.engine.golden import record_chat, record_classification
 from assistant.tokenizer import write_ranks
 from training.checkpoint import Checkpoint, replace_directory
+from training.encoder import Encoder
 from training.exporting.decoder import build_classification_graph, build_generation_graph
+from training.exporting.encoder import build_encoder_classification_graph
 from training.exporting.model_card import model_card
 from training.exporting.quantization import QUANTIZATIONS, Quantization
 from training.finetuning.lora import lora_config
@@ -50,6 +52,10 @@ def export_bundle(
             f"unknown quantization {quantization!r}; known: {', '.join(QUANTIZATIONS)}"
         )
     classification = checkpoint.task == "classification"
+    if isinstance(checkpoint.transformer, Encoder) and (
+        quantization == "int4" or not classification
+    ):
+        raise ValueError("an encoder is exported as a classifier, in int8 or float32")
     facts = _classification_facts(checkpoint) if classification else {}
     directory.parent.mkdir(parents=True, exist_ok=True)
     building = directory.with_name(f".{directory.name}.{os.getpid()}.tmp")
@@ -59,10 +65,12 @@ def export_bundle(
         spec = checkpoint.tokenizer.spec
         write_ranks(building / spec.file, checkpoint.tokenizer.ranks)
         graph = building / GRAPH
-        if classification:
+        if classification and isinstance(checkpoint.transformer, Encoder):
+            build_encoder_classification_graph(checkpoint, quantization, graph)
+        elif classification:
             build_classification_graph(checkpoint, quantization, graph)
         else:
-            build_generation_graph(checkpoint.transformer, quantization, graph)
+            build_generation_graph(checkpoint.decoder, quantization, graph)
         bundle = Bundle(
             directory=building,
             name=name,

@@ -149,10 +149,10 @@ def _start(foundation: Checkpoint, config: ChatConfig) -> Transformer:
     Adapters that the foundation kept are trained further when their shape is the configured
     one; otherwise they are merged.
     """
-    before = lora_config(foundation.transformer)
+    before = lora_config(foundation.decoder)
     if before is not None and before == replace(config.lora, merge=False):
-        return foundation.transformer
-    transformer = merged(foundation.transformer)
+        return foundation.decoder
+    transformer = merged(foundation.decoder)
     if before is not None:
         print(
             f"warning: the foundation's adapters (rank {before.rank}, alpha {before.alpha:g}) are "

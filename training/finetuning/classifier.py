@@ -15,6 +15,7 @@ from training.checkpoint import Checkpoint, load_checkpoint, load_state, save_ch
 from training.datasets.jsonl import files_sha256
 from training.datasets.splits import unit_interval
 from training.device import choose_device
+from training.encoder import Encoder
 from training.evaluation.metrics import roc_auc
 from training.finetuning.augmentation import head_and_tail
 from training.finetuning.classifier_config import ClassifierConfig
@@ -152,20 +153,26 @@ def _start(
     config: ClassifierConfig, train_texts: list[LabelledText], run: Run
 ) -> tuple[SequenceClassifier, Tokenizer, str]:
     """Return the classifier before training, its tokenizer and what it comes from."""
+    transformer: Transformer | Encoder
     if config.foundation:
         checkpoint = load_checkpoint(Path(config.foundation))
-        transformer, tokenizer = merged(checkpoint.transformer), checkpoint.tokenizer
+        found, tokenizer = checkpoint.transformer, checkpoint.tokenizer
+        transformer = found if isinstance(found, Encoder) else merged(found)
         if config.max_tokens > transformer.context_length:
             raise ValueError(
                 f"max_tokens {config.max_tokens}: the foundation reads at most "
                 f"{transformer.context_length}"
             )
-        foundation = f"{checkpoint.task} checkpoint {Path(config.foundation).name}"
+        named = checkpoint.provenance.get("foundation", Path(config.foundation).name)
+        foundation = f"{checkpoint.task} checkpoint of {named}"
+        if checkpoint.classifier is not None and checkpoint.labels == list(config.data.labels):
+            return checkpoint.classifier, tokenizer, foundation  # goes on, head included
     else:
         tokenizer = _tokenizer(config, train_texts, run)
         architecture = config.model.architecture(tokenizer.vocabulary_size)
-        transformer = Transformer(architecture, config.max_tokens)
-        transformer.initialize(config.seed)
+        fresh = Transformer(architecture, config.max_tokens)
+        fresh.initialize(config.seed)
+        transformer = fresh
         foundation = "fresh weights"
     classifier = SequenceClassifier(transformer, len(config.data.labels))
     # not the seed of the embedding, whose first rows would be the head's then

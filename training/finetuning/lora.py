@@ -69,7 +69,7 @@ def add_lora(transformer: Transformer, config: LoraConfig, seed: int) -> int:
     return sum(p.numel() for p in transformer.parameters() if p.requires_grad)
 
 
-def lora_config(transformer: Transformer) -> LoraConfig | None:
+def lora_config(transformer: nn.Module) -> LoraConfig | None:
     """Return the settings of a transformer's adapters; None when it has none."""
     adapters = (m for m in transformer.modules() if isinstance(m, LoraLinear))
     return next((adapter.config for adapter in adapters), None)
