@@ -87,7 +87,9 @@ def main() -> None:
         return
     prompts = load_prompts(given.prompts)
     random.Random(given.seed).shuffle(prompts)  # noqa: S311
-    answer(given.ours, given.peer, prompts[: given.count], given.output, given.seed, given.max_tokens)
+    answer(
+        given.ours, given.peer, prompts[: given.count], given.output, given.seed, given.max_tokens
+    )
 
 
 if __name__ == "__main__":

@@ -237,7 +237,7 @@ class Pipeline:
         length = self.config.pretrain.context_length
         for name, checkpoint in (("foundation", foundation), ("chat", chat)):
             held_out = TokenData(self._folder("data"), "validation", length)
-            task = PretrainTask(checkpoint.transformer, checkpoint.tokenizer, held_out, 16)
+            task = PretrainTask(checkpoint.decoder, checkpoint.tokenizer, held_out, 16)
             with torch.no_grad():
                 bits = task.evaluate()["bits_per_byte"]
             self._row(stage, f"{name}: bits per byte", f"{bits:.3f}")

@@ -54,8 +54,8 @@ class Prompt:
 def holds_prompts(path: Path) -> bool:
     """Whether the first row of a file ends with a user's message."""
     for _, row in read_rows(path):
-        messages = row.get("messages")
-        return bool(messages) and messages[-1].get("role") == "user"
+        messages = row.get("messages") or [{}]
+        return bool(messages[-1].get("role") == "user")
     return False
 
 
