@@ -37,6 +37,11 @@ SPLITS = ("test", "validation", "train", "all")
     help="Classifiers: recall when spam is padded with this much good text. May be repeated.",
 )
 @click.option(
+    "--attacks",
+    is_flag=True,
+    help="Classifiers: recall and false alarms when words are disguised (homoglyphs, leet, ...).",
+)
+@click.option(
     "--sample", default=50, show_default=True, help="Chat: answers to generate and measure."
 )
 @click.option(
@@ -55,6 +60,7 @@ def command(
     split: str,
     normalizer: str | None,
     dilute: tuple[int, ...],
+    attacks: bool,
     sample: int,
     max_tokens: int,
     output: Path,
@@ -63,7 +69,7 @@ def command(
 
     DATA are JSON Lines files or folders; without any, the project's own data.
     """
-    report = evaluate(model, data, split, normalizer, sample, max_tokens, dilute)
+    report = evaluate(model, data, split, normalizer, sample, max_tokens, dilute, attacks)
     paths = write_report(output, report)
     for name, value in report["figures"]["all"].items():
         if isinstance(value, int | float):
@@ -80,6 +86,7 @@ def evaluate(
     sample: int = 50,
     max_tokens: int = 200,
     dilute: tuple[int, ...] = (),
+    attacks: bool = False,
 ) -> dict[str, Any]:
     """Return the report of a checkpoint or a bundle; its task decides which.
 
@@ -101,7 +108,7 @@ def evaluate(
     }
     if task == "classification":
         named = provenance.get("normalizer", "") if normalizer is None else normalizer
-        return report | _classification(model, checkpoint, data, split, str(named), dilute)
+        return report | _classification(model, checkpoint, data, split, str(named), dilute, attacks)
     return report | _chat(model, checkpoint, data, split, sample, max_tokens)
 
 
@@ -112,10 +119,12 @@ def _classification(
     split: str,
     normalizer: str,
     dilute: tuple[int, ...],
+    attacks: bool,
 ) -> dict[str, Any]:
     from training.datasets.jsonl import files_sha256
+    from training.evaluation.attacks import attack_figures
     from training.evaluation.classification import dilution_figures, evaluate_classifier
-    from training.finetuning.labelled_text import TextData, load_texts
+    from training.finetuning.labelled_text import TextData, load_texts, resolve_normalizer
     from training.finetuning.scoring import CheckpointClassifier
 
     if checkpoint is None:
@@ -131,6 +140,8 @@ def _classification(
     report = evaluate_classifier(classifier, texts)
     if dilute and any(text.label for text in texts):
         report["dilution"] = dilution_figures(classifier, texts, dilute)
+    if attacks:
+        report["attacks"] = attack_figures(classifier, texts, resolve_normalizer(normalizer))
     return report | {"data": files_sha256(settings.paths)}
 
 
