@@ -44,6 +44,37 @@ def grounded_question(question: str, notes: Sequence[Note]) -> str:
     return "\n".join(lines) + f"\n\nQuestion: {question.strip()}"
 
 
+@dataclass(frozen=True)
+class HandbookEntry:
+    """A written answer that may fit a question.
+
+    Attributes:
+        id: of the dialogue it comes from; ".2", ".3" for the answers to later turns.
+        question: what was asked; for a later turn, what ``assistant.handbook.query`` makes of
+            the questions so far.
+        asks: other ways to ask it.
+    """
+
+    id: str
+    topic: str
+    question: str
+    answer: str
+    asks: tuple[str, ...] = ()
+
+
+def handbook_question(question: str, entries: Sequence[HandbookEntry]) -> str:
+    """Return a user message that carries handbook entries, best first, and the question.
+
+    Only the latest question of a conversation carries entries; without any it stays as it is.
+    """
+    if not entries:
+        return question
+    lines = ["Handbook:"]
+    for entry in entries:
+        lines += [f"Q: {entry.question.strip()}", f"A: {entry.answer.strip()}"]
+    return "\n".join(lines) + f"\n\nQuestion: {question.strip()}"
+
+
 def encode_message(message: Message, tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
     """Encode one message.
 

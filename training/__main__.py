@@ -37,6 +37,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "training.finetuning.command:command",
         "Fine-tune a foundation model for chat or for classification.",
     ),
+    "handbook": (
+        "training.handbook.command:command",
+        "Make the answers a chat model looks up, and put them into a bundle.",
+    ),
     "evaluate": (
         "training.evaluation.command:command",
         "Measure a checkpoint on held-out data.",

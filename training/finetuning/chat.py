@@ -7,7 +7,6 @@ micro-batches and divided once by the number of those tokens.
 from __future__ import annotations
 
 import math
-import random
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,13 +20,10 @@ from assistant.tokenizer import Tokenizer
 from training.checkpoint import Checkpoint, load_checkpoint, load_state, save_checkpoint
 from training.datasets.jsonl import files_sha256
 from training.device import choose_device
-from training.finetuning.conversations import (
-    Dialogue,
-    DialogueData,
-    Example,
-    encode_example,
-    load_dialogues,
-)
+from training.finetuning.conversations import DialogueData, Example, load_dialogues
+from training.finetuning.examples import ChatExamples
+from training.finetuning.grounded import GroundedConfig
+from training.finetuning.handbook import HandbookConfig, open_examples
 from training.finetuning.lora import LoraConfig, add_lora, lora_config, merged
 from training.finetuning.packing import (
     IGNORED,
@@ -58,6 +54,10 @@ class ChatConfig:
     """Tokens of a packed row; longer conversations are cut. At most the foundation's."""
     batch_size: int = 8
     """Packed rows in a micro-batch; a step has loop.accumulate of them."""
+    handbook: HandbookConfig = field(default_factory=HandbookConfig)
+    """Entries in front of questions."""
+    grounded: GroundedConfig = field(default_factory=GroundedConfig)
+    """Changes to dialogues with notes."""
     lora: LoraConfig = field(default_factory=LoraConfig)
     """Adapters instead of full fine-tuning."""
     loop: LoopConfig = field(default_factory=LoopConfig)
@@ -168,37 +168,6 @@ def _row_length(config: ChatConfig, transformer: Transformer) -> int:
     return min(config.context_length, transformer.context_length)
 
 
-class _Examples:
-    """The encoded training examples of an epoch."""
-
-    def __init__(
-        self, dialogues: list[Dialogue], tokenizer: Tokenizer, length: int, config: ChatConfig
-    ) -> None:
-        self.one = config.asks == "one"
-        self.encoded: list[list[Example]] = []
-        cut = dropped = 0
-        for dialogue in dialogues:
-            variants = []
-            for messages in dialogue.variants(config.data.system_prompt):
-                example = encode_example(messages, tokenizer, length)
-                dropped += example is None
-                cut += example is not None and len(example.ids) == length
-                variants += [example] if example is not None else []
-            if variants:
-                self.encoded.append(variants)
-        if cut or dropped:
-            print(
-                f"warning: rows hold {length} tokens: {cut} conversations were cut, {dropped} "
-                "left out because their answer lies beyond; raise context_length",
-                file=sys.stderr,
-            )
-
-    def __call__(self, draw: random.Random) -> list[Example]:
-        if self.one:
-            return [draw.choice(variants) for variants in self.encoded]
-        return [example for variants in self.encoded for example in variants]
-
-
 def finetune_chat(config: ChatConfig, run: Run, resume: bool = False) -> Checkpoint:
     """Fine-tune a foundation model on dialogues and leave it in ``run.checkpoint``.
 
@@ -222,16 +191,18 @@ def finetune_chat(config: ChatConfig, run: Run, resume: bool = False) -> Checkpo
     by_split = {s: [d for d in dialogues if d.split == s] for s in ("train", "validation")}
     hashes = files_sha256(config.data.paths)
     run.data(hashes)
-    chosen = by_split["validation"][: config.eval_dialogues or None]
-    validation = [
-        example
-        for dialogue in chosen
-        for messages in dialogue.variants(config.data.system_prompt)[:1]
-        if (example := encode_example(messages, tokenizer, length)) is not None
-    ]
-    examples = _Examples(by_split["train"], tokenizer, length, config)
-    if not examples.encoded:
+    examples = ChatExamples(
+        by_split["train"],
+        tokenizer,
+        length,
+        config.data.system_prompt,
+        config.asks == "one",
+        open_examples(config.handbook),
+        config.grounded,
+    )
+    if not examples.dialogues:
         raise ValueError("No dialogue is left to train on; see data.files and context_length")
+    validation = examples.held_out(by_split["validation"][: config.eval_dialogues or None])
     provenance = {
         "stage": "finetune chat",
         "foundation": foundation.provenance | {"checkpoint": Path(config.foundation).name},

@@ -30,6 +30,7 @@ class Dialogue:
     messages: tuple[Message, ...]
     asks: tuple[str, ...] = ()
     notes: tuple[Note, ...] = ()
+    topic: str = ""
 
     @property
     def split(self) -> Split:
@@ -112,7 +113,7 @@ def _dialogue(place: str, row: dict[str, Any], path: Path) -> Dialogue:
             "turn, the assistant last"
         )
     key = str(row["id"]) if "id" in row else f"{stem}:{place.rpartition(':')[2]}"
-    return Dialogue(key, stem, messages, asks, notes)
+    return Dialogue(key, stem, messages, asks, notes, str(row.get("topic", "")))
 
 
 @dataclass(frozen=True)
@@ -124,9 +125,19 @@ class Example:
 
 
 def encode_example(
-    messages: Sequence[Message], tokenizer: Tokenizer, max_tokens: int
+    messages: Sequence[Message],
+    tokenizer: Tokenizer,
+    max_tokens: int,
+    last_answer_only: bool = False,
 ) -> Example | None:
-    """Encode a conversation, cut at ``max_tokens``; None when no counted token is left."""
+    """Encode a conversation, cut at ``max_tokens``; None when no counted token is left.
+
+    Args:
+        last_answer_only: count the loss of the last answer, not of the earlier ones.
+    """
     ids, counted = encode_conversation(messages, tokenizer)
+    if last_answer_only:
+        before = len(encode_conversation(messages[:-1], tokenizer)[0])
+        counted[:before] = [0] * before
     ids, counted = ids[:max_tokens], counted[:max_tokens]
     return Example(tuple(ids), tuple(counted)) if any(counted[1:]) else None

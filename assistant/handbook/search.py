@@ -1,0 +1,117 @@
+"""The entries that fit a question best.
+
+Shapes: P phrasings of all entries, N entries, E width of the encoder's vectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from assistant.conversation import HandbookEntry
+from assistant.errors import ModelError
+from assistant.handbook.encoder import OnnxTextEncoder, TextEncoder
+from assistant.handbook.entries import phrasings, read_entries
+from assistant.handbook.query import search_text
+from assistant.handbook.wordpiece import WordPiece
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class HandbookSettings:
+    """What decides whether an entry is shown to the model.
+
+    Attributes:
+        threshold: least score, the cosine of a question and an entry's closest phrasing.
+        margin: an entry whose score is lower than the best one's by more is left out.
+        entries: most entries shown.
+    """
+
+    threshold: float
+    margin: float
+    entries: int = 2
+
+
+@dataclass(frozen=True)
+class Found:
+    """An entry and how close it is, a cosine in [-1, 1]."""
+
+    entry: HandbookEntry
+    score: float
+
+
+class Handbook:
+    """Entries, the vectors of their phrasings, and the encoder of questions."""
+
+    def __init__(
+        self,
+        entries: Sequence[HandbookEntry],
+        vectors_PE: NDArray[np.floating[Any]],
+        encoder: TextEncoder,
+        settings: HandbookSettings,
+    ) -> None:
+        """Raise ModelError when there is not one vector for each phrasing."""
+        self.entries, self.encoder, self.settings = list(entries), encoder, settings
+        counts = [len(phrasings(entry)) for entry in self.entries]
+        if not counts or vectors_PE.ndim != 2 or len(vectors_PE) != sum(counts):
+            raise ModelError(
+                f"The handbook has {sum(counts)} phrasings but vectors of shape {vectors_PE.shape}"
+            )
+        self.vectors_PE = np.ascontiguousarray(vectors_PE, dtype=np.float32)
+        self.starts_N = np.cumsum([0, *counts[:-1]])
+
+    @classmethod
+    def load(cls, directory: Path, facts: Mapping[str, Any]) -> Handbook:
+        """Open a handbook's files; hashes are the bundle's business.
+
+        Args:
+            facts: the ``handbook`` object of bundle.json or handbook.json.
+
+        Raises:
+            ModelError: a file is missing, damaged, or does not fit the others.
+        """
+        try:
+            files = {name: directory / str(file) for name, file in facts["files"].items()}
+            settings = HandbookSettings(
+                float(facts["threshold"]), float(facts["margin"]), int(facts["entries"])
+            )
+            tokenizer = WordPiece.load(files["vocabulary"], int(facts["max_tokens"]))
+            entries = read_entries(files["entries"])
+            vectors = np.load(files["vectors"], allow_pickle=False)
+            encoder = OnnxTextEncoder(files["graph"], tokenizer)
+        except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ModelError(f"The handbook in {directory} is damaged ({error!r})") from error
+        return cls(entries, vectors, encoder, settings)
+
+    def scores(self, vector_E: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return each entry's score: that of its closest phrasing, [N]."""
+        similarity_P = self.vectors_PE @ vector_E
+        return np.maximum.reduceat(similarity_P, self.starts_N)
+
+    def rank(self, scores_N: NDArray[np.float32]) -> list[Found]:
+        """Return the entries worth showing, best first; none when none is close enough."""
+        wanted = self.settings.entries
+        if wanted < 1:
+            return []
+        best = np.argsort(-scores_N, kind="stable")[:wanted]
+        floor = max(self.settings.threshold, float(scores_N[best[0]]) - self.settings.margin)
+        return [
+            Found(self.entries[index], float(scores_N[index]))
+            for index in best
+            if scores_N[index] >= floor
+        ]
+
+    def find(self, questions: Sequence[str]) -> list[Found]:
+        """Return the entries for the last of a person's messages; see ``search_text``.
+
+        Raises:
+            ModelError: the encoder failed.
+        """
+        text = search_text(questions)
+        return self.rank(self.scores(self.encoder.encode(text))) if text.strip() else []

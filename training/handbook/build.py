@@ -1,0 +1,100 @@
+"""A handbook folder: everything a bundle needs to look entries up.
+
+```
+handbook.json       file names, threshold, margin, provenance; in a bundle: bundle.json's "handbook"
+handbook.jsonl      the entries
+handbook.npy        a vector for each phrasing, float16 [P, E]
+handbook.onnx       the encoder, its weights beside it
+handbook.vocab.txt  the encoder's WordPiece vocabulary
+```
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from assistant.conversation import HandbookEntry
+from assistant.handbook.encoder import OnnxTextEncoder
+from assistant.handbook.entries import phrasings, write_entries
+from assistant.handbook.search import Handbook, HandbookSettings
+from assistant.handbook.wordpiece import WordPiece
+from training.handbook.graph import BertEncoder, build_encoder_graph
+
+HANDBOOK_FILE = "handbook.json"
+FILES = {
+    "entries": "handbook.jsonl",
+    "vectors": "handbook.npy",
+    "graph": "handbook.onnx",
+    "vocabulary": "handbook.vocab.txt",
+}
+MAX_TOKENS = 96
+"""Tokens of a text the encoder reads; the longest chain of questions here has about as many."""
+
+
+def build_handbook(
+    encoder: Path,
+    entries: Sequence[HandbookEntry],
+    directory: Path,
+    settings: HandbookSettings,
+    provenance: dict[str, Any] | None = None,
+    quantized: bool = True,
+) -> Handbook:
+    """Write a handbook folder and open it.
+
+    Args:
+        encoder: folder of a BERT encoder in Hugging Face's format.
+
+    Raises:
+        ValueError: no entries, or no such encoder.
+    """
+    if not entries:
+        raise ValueError("No entry for the handbook: no training dialogue without notes")
+    bert = BertEncoder(encoder)
+    directory.mkdir(parents=True, exist_ok=True)
+    places = {name: directory / file for name, file in FILES.items()}
+    data = build_encoder_graph(bert, places["graph"], MAX_TOKENS, quantized)
+    shutil.copyfile(bert.vocabulary, places["vocabulary"])
+    write_entries(places["entries"], entries)
+    tokenizer = WordPiece.load(places["vocabulary"], MAX_TOKENS)
+    model = OnnxTextEncoder(places["graph"], tokenizer)
+    vectors = [model.encode(text) for entry in entries for text in phrasings(entry)]
+    np.save(places["vectors"], np.stack(vectors).astype(np.float16), allow_pickle=False)
+    facts: dict[str, Any] = {
+        "files": FILES,
+        "data": [file.name for file in data],
+        "threshold": settings.threshold,
+        "margin": settings.margin,
+        "entries": settings.entries,
+        "max_tokens": MAX_TOKENS,
+        "provenance": provenance or {},
+    }
+    text = json.dumps(facts, indent=1) + "\n"
+    (directory / HANDBOOK_FILE).write_text(text, encoding="utf-8")
+    return Handbook.load(directory, facts)
+
+
+def read_facts(directory: Path) -> dict[str, Any]:
+    """Read a folder's handbook.json; raises ValueError."""
+    path = directory / HANDBOOK_FILE
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        files = [*facts["files"].values(), *facts["data"]]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{directory} holds no handbook ({error!r}); `training handbook build` makes one"
+        ) from error
+    for name in files:
+        if Path(name).name != name or not (directory / name).is_file():
+            raise ValueError(f"{path} names {name!r}, which is not in the folder")
+    return facts
+
+
+def open_handbook(directory: Path) -> Handbook:
+    """Open a handbook folder; raises ValueError or ModelError."""
+    return Handbook.load(directory, read_facts(directory))

@@ -1,0 +1,82 @@
+"""``training handbook``: build one, measure it, put it into a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.group("handbook")
+def command() -> None:
+    """Make the handbook of a chat bundle: written answers that are found before a question."""
+
+
+@command.command("build")
+@click.argument("encoder", type=click.Path(path_type=Path))
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path),
+    default=Path("runs/handbook"),
+    show_default=True,
+    help="Folder of the handbook.",
+)
+@click.option(
+    "--data",
+    multiple=True,
+    metavar="FILE",
+    help="Dialogues (JSON Lines) instead of the written ones; may be repeated.",
+)
+@click.option("--entries", type=click.IntRange(min=1), default=2, show_default=True)
+@click.option(
+    "--threshold",
+    type=click.FloatRange(-1, 1),
+    default=0.5,
+    show_default=True,
+    help="Least score (cosine) of an entry that is shown to the model.",
+)
+@click.option(
+    "--margin",
+    type=click.FloatRange(min=0),
+    default=0.15,
+    show_default=True,
+    help="How far below the best entry's score a further one may lie.",
+)
+def build(
+    encoder: Path,
+    output: Path,
+    data: tuple[str, ...],
+    entries: int,
+    threshold: float,
+    margin: float,
+) -> None:
+    """Write a handbook folder from the training dialogues with ENCODER.
+
+    ENCODER is the run of a `training finetune encoder`, or a folder with a BERT encoder
+    (config.json, model.safetensors, vocab.txt).
+    """
+    from assistant.bundle import file_sha256
+    from assistant.handbook.search import HandbookSettings
+    from training.datasets.jsonl import files_sha256
+    from training.finetuning.conversations import DialogueData, load_dialogues
+    from training.handbook.build import build_handbook
+    from training.handbook.entries import handbook_entries
+    from training.handbook.graph import WEIGHTS
+    from training.run import checkpoint_directory, commit
+
+    place = checkpoint_directory(encoder)
+    chosen = DialogueData(files=data)
+    found = handbook_entries(load_dialogues(chosen))
+    settings = HandbookSettings(threshold, margin, entries)
+    provenance = {
+        "data": files_sha256(chosen.paths),
+        "encoder_sha256": file_sha256(place / WEIGHTS) if (place / WEIGHTS).is_file() else "",
+        "commit": commit() or "unknown",
+    }
+    handbook = build_handbook(place, found, output, settings, provenance)
+    click.echo(f"handbook: {output}")
+    click.echo(f"entries: {len(handbook.entries)}")
+    click.echo(f"phrasings: {len(handbook.vectors_PE)}")
+    for file in sorted(output.iterdir()):
+        click.echo(f"file: {file.name} {file.stat().st_size}")
