@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import pluggy
 
-from assistant.errors import AssistantError, BadInputError, ExitCode, ModelError
+from assistant.errors import AssistantError, BadInputError, ExitCode, ModelError, StorageError
 from assistant.text import escape_controls, sanitize, sanitize_line
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "Action",
     "Analyzer",
     "AssistantError",
     "BadInputError",
@@ -35,13 +36,16 @@ __all__ = [
     "ExitCode",
     "HookSpecs",
     "ModelError",
+    "Passage",
     "Report",
     "Score",
     "SlashCommand",
+    "StorageError",
     "escape_controls",
     "hookimpl",
     "load_classifier",
     "plugin_data_directory",
+    "plugin_data_path",
     "sanitize",
     "sanitize_line",
 ]
@@ -70,6 +74,34 @@ class Evidence:
 
 
 @dataclass(frozen=True)
+class Passage:
+    """A piece of the text that was analysed, in order, for a host that can highlight.
+
+    Attributes:
+        text: as it may be shown: the plugin has made links in it harmless.
+        weight: how far it moved the score, see ``Evidence``; 0 for what did not.
+    """
+
+    text: str
+    weight: float = 0.0
+
+
+@dataclass(frozen=True)
+class Action:
+    """Something the person may do about a report, e.g. correct it: a button of the card.
+
+    Attributes:
+        label: what the button says.
+        run: does it, on a worker thread, and returns one line that says what happened;
+            AssistantError is shown. A report's actions exclude each other: the first that
+            succeeds takes the buttons away.
+    """
+
+    label: str
+    run: Callable[[], str]
+
+
+@dataclass(frozen=True)
 class Report:
     """What an analyzer found. The host renders it: a card, text or JSON.
 
@@ -84,6 +116,10 @@ class Report:
         evidence: the reasons, strongest first.
         details: name to value, shown as a table.
         advice: what to do next, one line each.
+        passages: the text, or its most telling part, for a host that can highlight.
+        quotation: what may be handed to the chat in place of the raw text when the person wants
+            to talk about it, e.g. with links made harmless; empty for the raw text itself.
+        actions: what the person may do about it.
     """
 
     kind: str
@@ -94,6 +130,9 @@ class Report:
     evidence: tuple[Evidence, ...] = ()
     details: dict[str, str] = field(default_factory=dict)
     advice: tuple[str, ...] = ()
+    passages: tuple[Passage, ...] = ()
+    quotation: str = ""
+    actions: tuple[Action, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -209,6 +248,13 @@ def load_classifier(name: str) -> EmbeddingClassifier:
     from assistant.engine.classifier import load_classifier as load
 
     return load(name)
+
+
+def plugin_data_path(plugin: str) -> Path:
+    """Return the directory in which a plugin may keep data; asking creates nothing."""
+    from assistant.paths import data_directory
+
+    return data_directory() / "plugins" / plugin
 
 
 def plugin_data_directory(plugin: str) -> Path:

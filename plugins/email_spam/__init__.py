@@ -15,13 +15,14 @@ from assistant.plugin_api import (
     Report,
     SlashCommand,
     hookimpl,
-    load_classifier,
 )
 
 if TYPE_CHECKING:
     import threading
 
     import click
+
+    from plugins.email_spam.mail import Mail
 
 ANALYZER = "email_spam.check"
 
@@ -48,8 +49,9 @@ def register_analyzers() -> Sequence[Analyzer]:
 
 @hookimpl
 def register_slash_commands() -> Sequence[SlashCommand]:
-    """``/spam FILE``."""
-    return [SlashCommand("spam", "Check a saved message: /spam FILE", _check_file)]
+    """``/spam FILE``, or ``/spam`` for the clipboard."""
+    usage = "Check a saved message (/spam FILE) or the clipboard (/spam)"
+    return [SlashCommand("spam", usage, _check_file)]
 
 
 def _matches(text: str) -> float:
@@ -59,27 +61,35 @@ def _matches(text: str) -> float:
 
 
 def _analyze(text: str, progress: Callable[[float], None], cancel: threading.Event) -> Report:
-    from plugins.email_spam.checking import MODEL, check
+    from plugins.email_spam.checker import load_checker
     from plugins.email_spam.reading import read_pasted
 
     mail = read_pasted(text)
     progress(0.1)
-    classifier = load_classifier(MODEL)
+    checker = load_checker()
     progress(0.3)
-    report = check(mail, classifier, explain=not cancel.is_set())
+    report = checker.check(mail, explain=not cancel.is_set())
     progress(1.0)
     return report
 
 
 def _check_file(arguments: str) -> Report:
+    from plugins.email_spam.checker import load_checker
+
+    return load_checker().check(_one_mail(arguments.strip().strip("\"'")))
+
+
+def _one_mail(name: str) -> Mail:
+    """Read the file of that name, without one the clipboard."""
     from pathlib import Path
 
-    from plugins.email_spam.checking import MODEL, check
     from plugins.email_spam.mailbox import iter_mails
 
-    name = arguments.strip().strip("\"'")
     if not name:
-        raise BadInputError("/spam needs a file", "For example: /spam ~/Downloads/message.eml")
+        from plugins.email_spam.clipboard import read_clipboard
+        from plugins.email_spam.reading import read_pasted
+
+        return read_pasted(read_clipboard(), "the clipboard")
     path = str(Path(name).expanduser())
     mails = iter_mails(path)
     first = next(mails, None)
@@ -87,6 +97,6 @@ def _check_file(arguments: str) -> Report:
         raise BadInputError(f"{path} holds no messages", "Give it a message saved as .eml")
     if next(mails, None) is not None:
         raise BadInputError(
-            f"{path} holds more than one message", f"Run: assistant spam check {path}"
+            f"{path} holds more than one message", f"Run: assistant spam scan {path}"
         )
-    return check(first[1], load_classifier(MODEL))
+    return first[1]

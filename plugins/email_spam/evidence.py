@@ -1,15 +1,20 @@
 """What moved the model: the mail is scored again with one piece taken out at a time.
 
 Occlusion (Zeiler and Fergus 2014, https://arxiv.org/abs/1311.2901, section 2.1): whatever is
-said here is true of the model that gave the verdict, whether or not the model is right.
+said here is true of the model that gave the verdict, whether or not the model is right. In a
+mail that says the same thing five times no single piece matters; then random subsets are taken
+out, and a piece's weight is its mean effect, by least squares (as in Ribeiro, Singh and Guestrin
+2016, https://arxiv.org/abs/1602.04938, section 3).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
-from assistant.plugin_api import Classifier, Evidence
+from assistant.plugin_api import Classifier, Evidence, Passage
 from plugins.email_spam.canonical import canonical_text
 from plugins.email_spam.facts import quote, sentences
 from plugins.email_spam.links import defang_host, host_of
@@ -21,40 +26,103 @@ LONG_BODY = 4000  # characters; of longer mail only the most telling stretch is 
 STRETCH = 1500
 MAX_REASONS = 6
 NOTICEABLE = 0.1  # of log-odds
+SUBSETS = 48
+MAX_SHOWN = 2400  # characters of passages
 
 
 @dataclass(frozen=True)
 class _Span:
     what: str
     quote: str
-    without: Mail
+    remove: Callable[[Mail], Mail]
+    piece: str = ""  # of the body, as it stands there
 
 
-def model_evidence(mail: Mail, classifier: Classifier) -> list[Evidence]:
-    """Return the pieces of a mail that moved the score most, strongest first.
+@dataclass(frozen=True)
+class Explanation:
+    """What moved the model: named reasons, and the body in pieces with the weight of each."""
+
+    evidence: tuple[Evidence, ...] = ()
+    passages: tuple[Passage, ...] = ()
+
+
+def explain(mail: Mail, classifier: Classifier) -> Explanation:
+    """Find the pieces of a mail that moved the score most, strongest first.
 
     ``weight`` is the log-odds of spam that the piece adds: the score with it less the score
-    without it. Of a long mail the stretch with the highest score is explained.
+    without it. Of a long mail the stretch with the highest score is explained. All variants are
+    scored in one batched call.
     """
     mail = _telling_stretch(mail, classifier)
     spans = _spans(mail)
     if not spans:
-        return []
-    texts = [canonical_text(mail), *(canonical_text(span.without) for span in spans)]
-    full, *rest = (_log_odds(score.probability) for score in classifier.score(texts))
-    weighted = sorted(
-        ((full - less, span) for span, less in zip(spans, rest, strict=True)),
-        key=lambda pair: -abs(pair[0]),
-    )
-    return [
+        return Explanation(passages=tuple(_passages([(mail.body, 0.0)])))
+    weights = _one_at_a_time(mail, spans, classifier)
+    if max(map(abs, weights)) < NOTICEABLE and len(spans) > 2:
+        weights = _by_subsets(mail, spans, classifier)
+    strongest = sorted(zip(weights, spans, strict=True), key=lambda pair: -abs(pair[0]))
+    evidence = tuple(
         Evidence(
             f"{span.what} {'speaks for' if weight > 0 else 'speaks against'} spam",
             round(weight, 2),
             span.quote,
         )
-        for weight, span in weighted[:MAX_REASONS]
+        for weight, span in strongest[:MAX_REASONS]
         if abs(weight) >= NOTICEABLE
-    ]
+    )
+    pieces = [(span.piece, w) for span, w in zip(spans, weights, strict=True) if span.piece]
+    return Explanation(evidence, tuple(_passages(pieces or [(mail.body, 0.0)])))
+
+
+def _one_at_a_time(mail: Mail, spans: list[_Span], classifier: Classifier) -> list[float]:
+    full, *rest = _scored([mail, *(span.remove(mail) for span in spans)], classifier)
+    return [full - less for less in rest]
+
+
+def _by_subsets(mail: Mail, spans: list[_Span], classifier: Classifier) -> list[float]:
+    """Return the mean effect of each piece over random subsets of the others."""
+    import numpy as np
+
+    random = np.random.default_rng(0)
+    removed = random.random((SUBSETS, len(spans))) < 0.5
+    removed[0] = False
+    variants = []
+    for row in removed:
+        variant = mail
+        for span, gone in zip(spans, row, strict=True):
+            variant = span.remove(variant) if gone else variant
+        variants.append(variant)
+    scores = np.array(_scored(variants, classifier))
+    # ridge, so that pieces which always went together share what they did together
+    design = np.column_stack([~removed, np.ones(SUBSETS)]).astype(float)
+    penalty = np.diag([1.0] * len(spans) + [0.0])
+    solution = np.linalg.solve(design.T @ design + penalty, design.T @ scores)
+    return [float(weight) for weight in solution[:-1]]
+
+
+def _scored(variants: list[Mail], classifier: Classifier) -> list[float]:
+    scores = classifier.score([canonical_text(variant) for variant in variants])
+    return [_log_odds(score.probability) for score in scores]
+
+
+def _passages(pieces: list[tuple[str, float]]) -> Iterator[Passage]:
+    """Shorten what moved nothing, join such neighbours, make links harmless."""
+    room, plain = MAX_SHOWN, ""
+    for piece, weight in pieces:
+        noticed = abs(weight) >= NOTICEABLE
+        text = quote(piece, 400 if noticed else 120)
+        if not text or room <= 0:
+            continue
+        room -= len(text)
+        if not noticed:
+            plain = f"{plain} {text}".strip()
+            continue
+        if plain:
+            yield Passage(plain)
+            plain = ""
+        yield Passage(text, round(weight, 2))
+    if plain:
+        yield Passage(plain)
 
 
 def _telling_stretch(mail: Mail, classifier: Classifier) -> Mail:
@@ -70,28 +138,44 @@ def _spans(mail: Mail) -> list[_Span]:
     spans = []
     if mail.sender_name or mail.sender_address:
         shown = f"{mail.sender_name} <{defang_host(mail.sender_domain)}>".strip()
-        without = replace(mail, sender_name="", sender_address="", reply_to="")
-        spans.append(_Span("The sender", quote(shown), without))
+        spans.append(_Span("The sender", quote(shown), _without_sender))
     if mail.subject:
-        spans.append(_Span("The subject", quote(mail.subject), replace(mail, subject="")))
+        spans.append(_Span("The subject", quote(mail.subject), lambda m: replace(m, subject="")))
     targets: dict[str, list[str]] = {}
     for link in mail.links:
         if link.target in mail.body:
             targets.setdefault(host_of(link.target), []).append(link.target)
     for host, urls in list(targets.items())[:MAX_LINK_HOSTS]:
-        body = mail.body
-        for url in sorted(urls, key=len, reverse=True):
-            body = body.replace(f"<{url}>", "").replace(url, "")
-        spans.append(_Span(f"The link to {defang_host(host)}", "", replace(mail, body=body)))
+        longest_first = sorted(urls, key=len, reverse=True)
+        remove = partial(_without_links, urls=longest_first)
+        spans.append(_Span(f"The link to {defang_host(host)}", "", remove))
     left = MAX_SPANS - len(spans)
     pieces = sentences(mail.body)
     if len(pieces) > left:
         pieces = _grouped(pieces, max(1, math.ceil(len(mail.body) / left)))
     if len(pieces) > 1 or spans:
-        for index, piece in enumerate(pieces[:left]):
-            body = "\n".join(pieces[:index] + pieces[index + 1 :])
-            spans.append(_Span("This passage", quote(piece), replace(mail, body=body)))
+        for piece in pieces[:left]:
+            spans.append(_Span("This passage", quote(piece), partial(_without, piece=piece), piece))
     return spans
+
+
+def _without_sender(mail: Mail) -> Mail:
+    return replace(mail, sender_name="", sender_address="", reply_to="")
+
+
+def _without_links(mail: Mail, urls: list[str]) -> Mail:
+    body = mail.body
+    for url in urls:
+        body = body.replace(f"<{url}>", "").replace(url, "")
+    return replace(mail, body=body)
+
+
+def _without(mail: Mail, piece: str) -> Mail:
+    """Take a piece out of the body, line by line: a group of sentences spans several."""
+    body = mail.body
+    for line in piece.split("\n"):
+        body = body.replace(line, "", 1)
+    return replace(mail, body=body)
 
 
 def _grouped(pieces: list[str], size: int) -> list[str]:

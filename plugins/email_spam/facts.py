@@ -194,16 +194,20 @@ def _odd_links(mail: Mail) -> Iterator[Evidence]:
 
 
 def _links_leave_sender(mail: Mail) -> Iterator[Evidence]:
+    host = _foreign_host(mail)
+    if host and not any(_first_sentence(mail, wanted) for wanted in (_SECRET, _PAYMENT)):
+        sender = defang_host(mail.sender_domain)
+        yield Evidence(f"Its links lead to {defang_host(host)}, not to the sender's {sender}")
+
+
+def _foreign_host(mail: Mail) -> str:
+    """Return where the links lead when none of them leads to the sender's domain, else ""."""
     hosts = [host_of(li.target) for li in mail.links if not li.target.startswith("mailto:")]
     hosts = [host for host in hosts if "." in host]
-    sender = mail.sender_domain
-    if not hosts or not sender:
-        return
-    own = organisational_domain(sender)
-    if all(organisational_domain(host) != own for host in hosts):
-        yield Evidence(
-            f"Its links lead to {defang_host(hosts[0])}, not to the sender's {defang_host(sender)}"
-        )
+    own = organisational_domain(mail.sender_domain)
+    if not hosts or not own or any(organisational_domain(host) == own for host in hosts):
+        return ""
+    return hosts[0]
 
 
 def _hidden_text(mail: Mail) -> Iterator[Evidence]:
@@ -227,13 +231,26 @@ def _attachments(mail: Mail) -> Iterator[Evidence]:
             )
 
 
-def _said(pattern: re.Pattern[str], text: str) -> Callable[[Mail], Iterator[Evidence]]:
+def _first_sentence(mail: Mail, pattern: re.Pattern[str]) -> str:
+    for whole in [mail.subject, *sentences(mail.body[:20_000])]:
+        sentence = whole[:600]
+        if pattern.search(sentence) and not _NEGATED.search(sentence):
+            return sentence
+    return ""
+
+
+def _said(
+    pattern: re.Pattern[str], text: str, with_link: bool = False
+) -> Callable[[Mail], Iterator[Evidence]]:
     def find(mail: Mail) -> Iterator[Evidence]:
-        for whole in [mail.subject, *sentences(mail.body[:20_000])]:
-            sentence = whole[:600]
-            if pattern.search(sentence) and not _NEGATED.search(sentence):
-                yield Evidence(text, quote=quote(sentence))
-                return
+        sentence = _first_sentence(mail, pattern)
+        if not sentence:
+            return
+        said = text
+        if with_link and (host := _foreign_host(mail)):
+            sender = defang_host(mail.sender_domain)
+            said += f" and links to {defang_host(host)}, not to the sender's {sender}"
+        yield Evidence(said, quote=quote(sentence))
 
     return find
 
@@ -246,8 +263,8 @@ _FINDERS: tuple[Callable[[Mail], Iterator[Evidence]], ...] = (
     _odd_links,
     _reply_elsewhere,
     _links_leave_sender,
-    _said(_SECRET, "It asks for access data or personal details"),
-    _said(_PAYMENT, "It speaks of a payment"),
+    _said(_SECRET, "It asks for access data or personal details", with_link=True),
+    _said(_PAYMENT, "It speaks of a payment", with_link=True),
     _said(_URGENCY, "It presses for speed"),
     _attachments,
     _hidden_text,

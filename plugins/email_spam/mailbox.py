@@ -1,4 +1,7 @@
-"""Messages out of .eml files, mbox files, Maildir folders and standard input, one at a time."""
+"""Messages out of .eml and mbox files, Maildir and MH folders, archives and standard input.
+
+One at a time: a mailbox may be larger than the memory.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,17 @@ import re
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from assistant.plugin_api import BadInputError
+from plugins.email_spam.archives import (
+    MAGIC,
+    ZIP_MAGIC,
+    BoundedStream,
+    check_end,
+    opened,
+    zip_members,
+)
 from plugins.email_spam.mail import Mail
 from plugins.email_spam.reading import MAX_BYTES, read_message
 
@@ -19,9 +30,17 @@ _LINE = 1 << 20  # a longer line is read in pieces
 # mail programs that forget to quote it in a body would split the message otherwise.
 _SEPARATOR = re.compile(rb"From \S*.{0,200}(?:\d{1,2}:\d{2}|\b(?:19|20)\d\d\b)")
 _QUOTED_FROM = re.compile(rb">+From ")
-_HINT = "Give it .eml or mbox files, a Maildir folder, or - for standard input"
+_HINT = "Give it .eml or mbox files, a Maildir or MH folder, or - for standard input"
 
 OnError = Callable[[str, BadInputError], None]
+
+
+class _Lines(Protocol):
+    """What splitting a mailbox needs of a stream."""
+
+    def readline(self, size: int = -1, /) -> bytes: ...
+
+    def read(self, size: int = -1, /) -> bytes: ...
 
 
 def iter_mails(
@@ -30,7 +49,8 @@ def iter_mails(
     """Yield ``(source, mail)`` for each message of a file, folder or ``-``, lazily.
 
     Args:
-        path: an .eml file, an mbox file, a Maildir, a folder of .eml files, or ``-``.
+        path: an .eml or mbox file (also as .gz, .bz2, .xz), a zip archive of such, a Maildir, an
+            MH folder, a folder of .eml files, or ``-``.
         stdin: what ``-`` reads.
         on_error: called with source and error for what is no mail; without it the error is
             raised and the iteration ends.
@@ -65,21 +85,41 @@ def iter_raw(
     if stat.S_ISDIR(mode):
         yield from _folder(Path(path), on_error)
     elif stat.S_ISREG(mode) or stat.S_ISFIFO(mode):  # <(command) in a shell is a FIFO
-        with _opened(path) as file:
-            yield from _split(file, path, may_be_mbox=not path.lower().endswith(".eml"))
+        yield from _file(path, on_error)
     else:
         raise BadInputError(f"{path} is not a file or folder", _HINT)
 
 
+def _file(path: str, on_error: OnError | None) -> Iterator[tuple[str, bytes]]:
+    with _opened(path) as file:
+        start = file.peek(6) if hasattr(file, "peek") else b""
+        if start.startswith(ZIP_MAGIC):
+            for name, member in zip_members(path):
+                yield from _checked(member, f"{path}/{name}", on_error)
+            return
+        magic = next((known for known in MAGIC if start.startswith(known)), None)
+        if magic is not None:
+            yield from _checked(opened(file, magic, path), path, on_error)
+            return
+        yield from _split(file, path, may_be_mbox=not path.lower().endswith(".eml"))
+
+
+def _checked(
+    stream: BoundedStream, source: str, on_error: OnError | None
+) -> Iterator[tuple[str, bytes]]:
+    """Split a decompressed stream; say when it ended before its time."""
+    for named, raw in _split(stream, source, may_be_mbox=not source.lower().endswith(".eml")):
+        if raw or not stream.problem:
+            yield named, raw
+    try:
+        check_end(stream, source)
+    except BadInputError as error:
+        _report(source, error, on_error)
+
+
 def _folder(folder: Path, on_error: OnError | None) -> Iterator[tuple[str, bytes]]:
-    boxes = [folder / name for name in ("new", "cur") if (folder / name).is_dir()]
-    paths: Iterator[Path]
-    if boxes:  # Maildir: https://cr.yp.to/proto/maildir.html; tmp holds unfinished deliveries
-        paths = (Path(entry.path) for box in boxes for entry in _entries(box))
-    else:
-        paths = (Path(e.path) for e in _entries(folder) if e.name.lower().endswith(".eml"))
     found = False
-    for path in paths:
+    for path in message_paths(folder):
         found = True
         try:
             yield str(path), _read_inside(path)
@@ -89,12 +129,31 @@ def _folder(folder: Path, on_error: OnError | None) -> Iterator[tuple[str, bytes
         raise BadInputError(f"{folder} holds no messages", _HINT)
 
 
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
+def message_paths(folder: Path) -> Iterator[Path]:
+    """Yield the messages' files of a Maildir, an MH folder or a folder of .eml files.
+
+    Maildir: https://cr.yp.to/proto/maildir.html; its tmp holds unfinished deliveries. In an MH
+    folder messages are files named by numbers (mh-mail(5)).
+    """
+    boxes = maildir_boxes(folder)
+    for box in boxes or [folder]:
+        for name in _names(box):
+            if boxes or name.lower().endswith(".eml") or (name.isascii() and name.isdigit()):
+                yield box / name
+
+
+def maildir_boxes(folder: Path) -> list[Path]:
+    """Return new and cur of a Maildir, nothing for any other folder."""
+    return [folder / name for name in ("new", "cur") if (folder / name).is_dir()]
+
+
+def _names(folder: Path) -> list[str]:
+    """Return the names in a folder, sorted, numbers by their value; names alone, for memory."""
     try:
-        with os.scandir(folder) as entries:
-            return sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)
+        names = [name for name in os.listdir(folder) if not name.startswith(".")]
     except OSError as error:
         raise BadInputError(f"{folder} cannot be read ({error.strerror})", _HINT) from error
+    return sorted(names, key=lambda n: (len(n) if n.isdigit() else 0, n))
 
 
 def _read_inside(path: Path) -> bytes:
@@ -116,7 +175,7 @@ def _opened(path: str) -> BinaryIO:
         raise BadInputError(f"{path} cannot be read ({error.strerror})", _HINT) from error
 
 
-def _split(file: BinaryIO, source: str, may_be_mbox: bool) -> Iterator[tuple[str, bytes]]:
+def _split(file: _Lines, source: str, may_be_mbox: bool) -> Iterator[tuple[str, bytes]]:
     """Yield one message, or the messages of an mbox (RFC 4155) with their ">From " unquoted."""
     first = file.readline(_LINE)
     if not (may_be_mbox and first.startswith(b"From ")):

@@ -15,8 +15,7 @@ SAMPLES = Path(__file__).parents[2] / "data"
 def classifier(monkeypatch: pytest.MonkeyPatch) -> WordClassifier:
     """The word classifier, also in the place of every bundle."""
     fake = WordClassifier()
-    for module in ("plugins.email_spam", "plugins.email_spam.commands"):
-        monkeypatch.setattr(f"{module}.load_classifier", lambda name: fake)
+    monkeypatch.setattr("plugins.email_spam.personal.load_classifier", lambda name: fake)
     return fake
 
 

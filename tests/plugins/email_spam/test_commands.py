@@ -142,7 +142,7 @@ def test_the_filter_never_loses_mail(
     def fail(name: str) -> WordClassifier:
         raise error
 
-    monkeypatch.setattr("plugins.email_spam.commands.load_classifier", fail)
+    monkeypatch.setattr("plugins.email_spam.personal.load_classifier", fail)
     result = run.invoke(spam, ["filter"], input=LETTER)
     assert (result.exit_code, result.stdout_bytes) == (0, LETTER)
     assert len(result.stderr.splitlines()) == 1

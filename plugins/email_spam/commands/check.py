@@ -1,4 +1,4 @@
-"""``assistant spam``: check messages, and filter them on delivery."""
+"""``spam check`` and ``spam filter``: judge messages, and tag them on delivery."""
 
 from __future__ import annotations
 
@@ -11,28 +11,18 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from assistant.plugin_api import (
-    AssistantError,
-    BadInputError,
-    Classifier,
-    ExitCode,
-    load_classifier,
-    sanitize_line,
-)
+from assistant.plugin_api import AssistantError, BadInputError, ExitCode
+from plugins.email_spam.commands.common import complain
 
 if TYPE_CHECKING:
+    from plugins.email_spam.checker import Checker
     from plugins.email_spam.mail import Mail
 
 EXIT_SPAM = 10
 EXIT_UNSURE = 11
 
 
-@click.group(short_help="Tell spam from good mail.")
-def spam() -> None:
-    """Tell spam from good mail, on this computer alone."""
-
-
-@spam.command()
+@click.command()
 @click.argument("paths", metavar="[FILE]...", nargs=-1)
 @click.option("--json", "as_json_lines", is_flag=True, help="One JSON object a message.")
 @click.option("--quiet", is_flag=True, help="Verdict, probability and source, tabs between.")
@@ -75,27 +65,27 @@ def check(
 
     def on_error(source: str, error: BadInputError) -> None:
         failures.append(source)
-        _complain(error)
+        complain(error)
 
     mails = _mails(paths, stdin, on_error)
     first = list(_take(mails, 2))
     if first:
-        from plugins.email_spam.checking import MODEL
+        from plugins.email_spam.checker import load_checker
 
         single = len(first) == 1
-        classifier = load_classifier(MODEL)
+        checker = load_checker()
         style = "json" if as_json_lines else "quiet" if quiet else "card" if single else "row"
         explained = (single and not quiet) if explain is None else explain
         verdict = ""
         for source, mail in chain(first, mails):
-            verdict = _check_one(source, mail, classifier, explained, threshold, style)
+            verdict = _check_one(source, mail, checker, explained, threshold, style)
         if exit_code and single and not failures and verdict != "ham":
             ctx.exit(EXIT_SPAM if verdict == "spam" else EXIT_UNSURE)
     if failures:
         ctx.exit(int(ExitCode.BAD_INPUT))
 
 
-@spam.command("filter")
+@click.command("filter")
 def filter_() -> None:
     """Add an X-Frontdesk-Spam header to the message on standard input.
 
@@ -105,15 +95,16 @@ def filter_() -> None:
     raw = sys.stdin.buffer.read()
     output = raw
     try:
-        from plugins.email_spam.checking import MODEL
+        from plugins.email_spam.checker import load_checker
         from plugins.email_spam.filtering import filtered
 
-        output = filtered(raw, load_classifier(MODEL))
+        checker = load_checker()
+        output = filtered(raw, checker.classifier, checker.rules)
     except AssistantError as error:
-        _complain(error)
+        complain(error)
     except Exception as error:
         # Mail must never be lost, whatever is wrong with it or with us.
-        _complain(AssistantError(f"The message was not checked ({type(error).__name__})"))
+        complain(AssistantError(f"The message was not checked ({type(error).__name__})"))
     stdout = sys.stdout.buffer
     stdout.write(output)
     stdout.flush()
@@ -137,19 +128,18 @@ def _take(mails: Iterator[tuple[str, Mail]], count: int) -> Iterator[tuple[str, 
 def _check_one(
     source: str,
     mail: Mail,
-    classifier: Classifier,
+    checker: Checker,
     explain: bool,
     threshold: float | None,
     style: str,
 ) -> str:
     from plugins.email_spam import rendering
-    from plugins.email_spam.checking import check as check_mail
 
     started = time.perf_counter()
-    report = check_mail(mail, classifier, explain, threshold)
+    report = checker.check(mail, explain, threshold)
     milliseconds = (time.perf_counter() - started) * 1000
     if style == "json":
-        line = rendering.as_json(source, mail, report, classifier.name, milliseconds)
+        line = rendering.as_json(source, mail, report, checker.classifier.name, milliseconds)
     elif style == "quiet":
         line = rendering.as_quiet_row(source, report)
     elif style == "row":
@@ -158,7 +148,3 @@ def _check_one(
         line = rendering.as_card(source, report)
     click.echo(line, color=False if os.environ.get("NO_COLOR") else None)
     return report.verdict
-
-
-def _complain(error: AssistantError) -> None:
-    click.echo(f"error: {sanitize_line(str(error), 1000)}", err=True)

@@ -1,0 +1,182 @@
+"""A small head on the frozen model's embedding: logistic regression, fitted in numpy.
+
+    log-odds = a * m + w . z + b
+
+m is the model's own log-odds of a mail, z its standardised embedding (D wide, norm about one).
+Ridge regression pulls w to 0 and a to 1, that is, back to the model: a few marks move it a
+little, many move it far. Fitted by Newton's method (Hastie, Tibshirani and Friedman, The
+Elements of Statistical Learning, 4.4.1), both classes weighing the same.
+
+Shapes: N mails, D width of an embedding, F = D + 1 features.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assistant.plugin_api import BadInputError
+
+FORMAT = "frontdesk.email_spam.head"
+VERSION = 1
+LARGEST_WIDTH = 65_536
+_STEPS = 50
+_TOLERANCE = 1e-8
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Head:
+    """A fitted head.
+
+    Attributes:
+        revision: of the model whose embeddings it reads; no other is compatible.
+        mean, scale, weights: D figures each; z = (embedding - mean) / scale.
+        log_odds_weight: a.
+        bias: b.
+        regularization: strength of the ridge.
+        spam, ham: marks it was fitted on.
+    """
+
+    revision: str
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]
+    weights: tuple[float, ...]
+    log_odds_weight: float
+    bias: float
+    regularization: float
+    spam: int
+    ham: int
+
+    def log_odds(self, embedding_ND: NDArray[np.float32], model_N: Vector) -> Vector:
+        """Return the log-odds of spam [N] from embeddings [N, D] and the model's log-odds [N]."""
+        z_ND = (embedding_ND - np.array(self.mean)) / np.array(self.scale)
+        return z_ND @ np.array(self.weights) + self.log_odds_weight * model_N + self.bias
+
+    def to_json(self) -> str:
+        """Return the head as a JSON document."""
+        return json.dumps({"format": FORMAT, "version": VERSION} | asdict(self)) + "\n"
+
+
+def head_from_json(text: str) -> Head:
+    """Read what ``Head.to_json`` wrote.
+
+    Raises:
+        BadInputError: it is something else, newer, or damaged.
+    """
+    try:
+        data: dict[str, Any] = json.loads(text)
+        if data.pop("format") != FORMAT:
+            raise ValueError("another format")
+        if data.pop("version") != VERSION:
+            raise BadInputError("The head was written by another version", "Tune again")
+        vectors = [tuple(float(v) for v in data.pop(key)) for key in ("mean", "scale", "weights")]
+        width = len(vectors[0])
+        head = Head(
+            revision=str(data["revision"]),
+            mean=vectors[0],
+            scale=vectors[1],
+            weights=vectors[2],
+            log_odds_weight=float(data["log_odds_weight"]),
+            bias=float(data["bias"]),
+            regularization=float(data["regularization"]),
+            spam=int(data["spam"]),
+            ham=int(data["ham"]),
+        )
+        figures = [*head.mean, *head.weights, head.log_odds_weight, head.bias]
+        if not 0 < width <= LARGEST_WIDTH or {len(v) for v in vectors} != {width}:
+            raise ValueError("widths differ")
+        if not all(map(math.isfinite, figures)) or not all(0 < s < math.inf for s in head.scale):
+            raise ValueError("figures that are no numbers")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        hint = "Give it a file that `assistant spam tune --export` wrote"
+        raise BadInputError(f"This is no head of the spam checker ({error})", hint) from error
+    return head
+
+
+def fit_head(
+    embedding_ND: NDArray[np.float32],
+    model_N: Vector,
+    spam_N: NDArray[np.bool_],
+    regularization: float,
+    revision: str = "",
+) -> Head:
+    """Fit a head.
+
+    Args:
+        embedding_ND: embeddings of the marked mails.
+        model_N: the model's log-odds of spam.
+        spam_N: what the person said.
+        regularization: ridge on the mean loss; larger stays nearer to the model.
+    """
+    mean = embedding_ND.mean(axis=0, dtype=np.float64)
+    spread = embedding_ND.std(axis=0, dtype=np.float64)
+    width = embedding_ND.shape[1]
+    # sqrt(D) gives z a norm of about one whatever the width; dead dimensions stay near zero
+    scale = np.maximum(spread, 1e-3 * max(float(spread.max()), 1e-6)) * math.sqrt(width)
+    x_NF = np.column_stack([(embedding_ND - mean) / scale, model_N])
+    target = np.where(spam_N, 1.0, 0.0)
+    counts = np.where(spam_N, spam_N.sum(), (~spam_N).sum())
+    importance = 0.5 / counts  # sums to one, half for each class
+    prior = np.zeros(width + 1)
+    prior[-1] = 1.0
+    beta, bias = _newton(x_NF, target, importance, prior, regularization)
+    return Head(
+        revision=revision,
+        mean=tuple(mean.tolist()),
+        scale=tuple(scale.tolist()),
+        weights=tuple(beta[:-1].tolist()),
+        log_odds_weight=float(beta[-1]),
+        bias=bias,
+        regularization=regularization,
+        spam=int(spam_N.sum()),
+        ham=int((~spam_N).sum()),
+    )
+
+
+def _newton(
+    x_NF: Vector, target_N: Vector, importance_N: Vector, prior_F: Vector, ridge: float
+) -> tuple[Vector, float]:
+    """Minimise the weighted mean of the logistic loss + ridge/2 |beta - prior|^2; bias is free."""
+    n, width = x_NF.shape
+    design = np.column_stack([x_NF, np.ones(n)])
+    centre = np.append(prior_F, 0.0)
+    penalty = np.append(np.full(width, ridge), 1e-9)  # the last keeps the system solvable
+
+    def objective(beta: Vector) -> float:
+        margin = design @ beta
+        loss = np.logaddexp(0, margin) - target_N * margin
+        return float(importance_N @ loss + 0.5 * penalty @ (beta - centre) ** 2)
+
+    beta = centre.copy()
+    value = objective(beta)
+    for _ in range(_STEPS):
+        probability = sigmoid(design @ beta)
+        gradient = design.T @ (importance_N * (probability - target_N)) + penalty * (beta - centre)
+        curvature = importance_N * probability * (1 - probability)
+        hessian = (design.T * curvature) @ design + np.diag(penalty + 1e-12)
+        step = np.linalg.solve(hessian, gradient)
+        size = 1.0
+        while size > 1e-4 and objective(beta - size * step) > value:
+            size /= 2
+        beta = beta - size * step
+        before, value = value, objective(beta)
+        if before - value < _TOLERANCE:
+            break
+    return beta[:-1], float(beta[-1])
+
+
+def sigmoid(x: Vector) -> Vector:
+    """Return 1 / (1 + exp(-x)) without overflow."""
+    return np.exp(-np.logaddexp(0, -x))
+
+
+def logit(probability: float) -> float:
+    """Return the log-odds of a probability, kept finite."""
+    probability = min(max(probability, 1e-6), 1 - 1e-6)
+    return math.log(probability / (1 - probability))
