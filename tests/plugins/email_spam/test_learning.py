@@ -25,7 +25,7 @@ ROBOT = Mail(sender_address="a@b.example", subject="news", body="Our robot lawnm
 
 
 def teach(classifier: WordClassifier, each: int = FEWEST, keep_text: bool = False) -> None:
-    """Mails about robots are spam to this person, mails about tea are not; the model has no idea."""
+    """Robots are spam to this person, tea is not; the model has no idea."""
     for number in range(each):
         body = f"Number {number}: our robot sale, {'robot ' * (1 + number % 3)}"
         mark(Mail(body=body), "spam", classifier, keep_text)
