@@ -30,6 +30,7 @@ class GenerationOptions:
             https://arxiv.org/abs/1909.05858); 1 is off.
         max_tokens: longest answer, in tokens.
         seed: of the sampler; None draws one.
+        stop: texts that end the answer where they would begin.
     """
 
     temperature: float = 0.0
@@ -39,6 +40,7 @@ class GenerationOptions:
     repetition_penalty: float = 1.0
     max_tokens: int = 512
     seed: int | None = None
+    stop: tuple[str, ...] = ()
 
     def updated(self, **changes: Any) -> GenerationOptions:
         """Return a copy with the given fields changed; None leaves a field as it is."""
@@ -57,8 +59,8 @@ class Completion:
     """The last thing a stream yields.
 
     Attributes:
-        stop_reason: "end" (the model ended by itself), "length" (max_tokens), "context" (the
-            window is full) or "stopped" (the cancel event).
+        stop_reason: "end" (the model ended by itself or met a stop text), "length" (max_tokens),
+            "context" (the window is full) or "stopped" (the cancel event).
         time_to_first_token_ms: from the call to the first token, prefill included.
         tokens_per_second: output tokens after the first over the time they took; 0 when there
             were fewer than two.

@@ -113,6 +113,8 @@ def shown_options(options: GenerationOptions) -> str:
     for name, value in dataclasses.asdict(options).items():
         if name == "temperature":
             parts.append("greedy" if not value else f"temperature {value:g}")
+        elif name == "stop":
+            parts += [f"stops at {text!r}" for text in value]
         elif name == "max_tokens" or value != neutral[name]:
             parts.append(f"{name.replace('_', ' ')} {value:g}")
     return ", ".join(parts)

@@ -45,6 +45,7 @@ def _finite(_ctx: click.Context, _parameter: click.Parameter, value: float | Non
     help="0 always takes the most probable token.",
 )
 @click.option("--seed", type=click.IntRange(min=0), help="Of the sampler, to repeat an answer.")
+@click.option("--stop", multiple=True, metavar="TEXT", help="End where this would be said.")
 @model_option
 @click.option("--system", metavar="TEXT", help="Use another system prompt; '' sends none.")
 def ask(
@@ -55,6 +56,7 @@ def ask(
     max_tokens: int | None,
     temperature: float | None,
     seed: int | None,
+    stop: tuple[str, ...],
     model_name: str,
     system: str | None,
 ) -> int:
@@ -70,6 +72,7 @@ def ask(
     question = read_question(prompt)
     model = load_chat_model(model_name)
     options = model.options.updated(max_tokens=max_tokens, temperature=temperature, seed=seed)
+    options = options.updated(stop=stop or None)
     history = _open(conversation, private=no_history)
     try:
         with stop_on_interrupt() as cancel:

@@ -5,12 +5,19 @@ from __future__ import annotations
 import codecs
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from threading import Event, Lock
 
 from assistant.bundle import Bundle, find_bundle
-from assistant.chat import Chunk, Completion, GenerationOptions
-from assistant.conversation import DEFAULT_SYSTEM_PROMPT, Message, encode_prompt
+from assistant.chat import Chunk, Completion, GenerationOptions, StopReason
+from assistant.conversation import (
+    DEFAULT_SYSTEM_PROMPT,
+    Message,
+    encode_conversation,
+    encode_prompt,
+)
 from assistant.engine.generator import TextGenerator
+from assistant.engine.stop_sequences import StopSequences
 from assistant.text import sanitize
 
 
@@ -20,8 +27,10 @@ class OnnxChatModel:
     def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
         """Load tokenizer and weights; raises ModelError."""
         self.bundle = bundle
-        self.tokenizer = bundle.tokenizer()
-        self.generator = TextGenerator(bundle, threads)
+        with ThreadPoolExecutor(1) as pool:  # both take long, and the second leaves Python alone
+            tokenizer = pool.submit(bundle.tokenizer)
+            self.generator = TextGenerator(bundle, threads)
+            self.tokenizer = tokenizer.result()
         self.options = GenerationOptions().updated(**bundle.chat.get("generation", {}))
         self._stop_tokens = frozenset(bundle.tokenizer_spec.special_tokens.values())
         self._lock = Lock()
@@ -45,20 +54,36 @@ class OnnxChatModel:
         """Number of tokens of the prompt these messages make."""
         return len(encode_prompt(messages, self.tokenizer))
 
+    def warm_up(self) -> None:
+        """Read the system prompt ahead, so that the first question pays for itself alone.
+
+        Raises:
+            ModelError: the model failed.
+        """
+        messages = [Message("system", self.system_prompt)] if self.system_prompt.strip() else []
+        prompt, _ = encode_conversation(messages, self.tokenizer)
+        if 0 < len(prompt) < self.context_length:
+            with self._lock:
+                self.generator.read(prompt, Event())
+
     def stream(
         self, messages: Sequence[Message], options: GenerationOptions, cancel: Event
     ) -> Iterator[Chunk | Completion]:
         """Yield the answer's text as it comes, then a Completion; see ``ChatModel``."""
         prompt = encode_prompt(messages, self.tokenizer)
-        continued = bool(messages) and messages[-1].role == "assistant"
+        # an answer that is continued may go on with a space
+        begun = bool(messages) and messages[-1].role == "assistant"
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        stops = StopSequences(options.stop)
         said: list[str] = []
         count = 0
+        stopped = False
+        reason: StopReason
         started = time.perf_counter()
         first = last = started
         with self._lock:
             tokens = self.generator.generate(prompt, options, self._stop_tokens, cancel)
-            while True:
+            while not stopped:
                 try:
                     token = next(tokens)
                 except StopIteration as stop:
@@ -68,12 +93,18 @@ class OnnxChatModel:
                 first = last if count == 0 else first
                 count += 1
                 text = sanitize(decoder.decode(self.tokenizer.decode_bytes([token])))
-                if not said and not continued:
+                if not begun:
                     text = text.lstrip()
+                    begun = bool(text)
+                text, stopped = stops.feed(text)
                 if text:
                     said.append(text)
                     yield Chunk(text)
-        rest = sanitize(decoder.decode(b"", final=True))
+            else:
+                tokens.close()
+                reason = "end"
+        rest = "" if stopped else stops.feed(sanitize(decoder.decode(b"", final=True)))[0]
+        rest += stops.rest()
         if rest:
             said.append(rest)
             yield Chunk(rest)

@@ -2,7 +2,9 @@
 
 Keys and values live in one buffer a layer, allocated once for the whole context and bound as
 input and output of the graph, so a step copies nothing. The tokens they belong to are
-remembered: a prompt that begins with them pays only for the rest.
+remembered: a prompt that begins with them pays only for the rest. A conversation that another
+one displaces is put aside and comes back when it is gone on with. A step may check guessed
+tokens along with the last one; what comes out is the same, only sooner.
 """
 
 from __future__ import annotations
@@ -17,12 +19,16 @@ from numpy.typing import NDArray
 
 from assistant.bundle import Bundle
 from assistant.chat import GenerationOptions, StopReason
-from assistant.engine.runtime import open_session
+from assistant.engine.prefix_cache import DEFAULT_LIMIT_BYTES, PrefixCache, common_prefix
+from assistant.engine.runtime import not_enough_memory, open_session
 from assistant.engine.sampling import Sampler
+from assistant.engine.speculation import LONGEST_GUESS, PromptLookup
 from assistant.errors import BadInputError, ModelError
 
 # Prefill runs in pieces of this many tokens, so that a cancelled one stops soon.
 PREFILL_TOKENS = 256
+# Putting fewer tokens aside, or bringing them back, gains nothing one could feel.
+WORTH_KEEPING = 32
 
 
 @dataclass
@@ -41,8 +47,19 @@ class _Step:
 class TextGenerator:
     """Generates token ids from token ids. One generation at a time."""
 
-    def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        threads: int | None = None,
+        prefix_cache_bytes: int = DEFAULT_LIMIT_BYTES,
+        speculate: bool = True,
+    ) -> None:
         """Open the bundle's graph and reserve the key/value cache.
+
+        Args:
+            threads: to compute with; None takes the cores there are.
+            prefix_cache_bytes: memory for conversations put aside.
+            speculate: check guessed tokens together; see ``speculation``.
 
         Raises:
             ModelError: the bundle is damaged or cannot be loaded.
@@ -52,16 +69,23 @@ class TextGenerator:
         a = bundle.architecture
         self.context_length = bundle.context_length
         self.vocabulary_size = a.vocabulary_size
+        self.speculate = speculate
         self._session = open_session(bundle, threads)
         self._from_numpy = onnxruntime.OrtValue.ortvalue_from_numpy
         shape = (1, a.kv_heads, self.context_length, a.head_dim)
-        # zeros are mapped lazily: memory is used only as far as the cache is filled
+        names = [f"{kind}.{layer}" for layer in range(a.layers) for kind in ("key", "value")]
+        try:
+            # zeros are mapped lazily: memory is used only as far as the cache is filled
+            self._buffers = [np.zeros(shape, np.float32) for _ in names]
+        except MemoryError as error:
+            raise not_enough_memory(bundle) from error
+        # an OrtValue on the CPU shares the array's memory
         self._cache = {
-            f"{kind}.{layer}": self._from_numpy(np.zeros(shape, np.float32))
-            for layer in range(a.layers)
-            for kind in ("key", "value")
+            name: self._from_numpy(buffer)
+            for name, buffer in zip(names, self._buffers, strict=True)
         }
         self._cached: list[int] = []
+        self._aside = PrefixCache(prefix_cache_bytes)
         self._steps: dict[tuple[int, int], _Step] = {}
 
     @property
@@ -70,7 +94,7 @@ class TextGenerator:
         return len(self._cached)
 
     def _step(self, length: int, positions: int) -> _Step:
-        """Return bound buffers for ``length`` new tokens; those of one token stay bound."""
+        """Return bound buffers for ``length`` new tokens; those of the usual steps stay bound."""
         if (length, positions) in self._steps:
             return self._steps[length, positions]
         binding = self._session.io_binding()
@@ -90,7 +114,7 @@ class TextGenerator:
             binding.bind_ortvalue_input(f"past_{name}", value)
             binding.bind_ortvalue_output(f"present_{name}", value)
         step = _Step(binding, *arrays, values)
-        if length in (1, PREFILL_TOKENS):
+        if length <= 1 + LONGEST_GUESS or length == PREFILL_TOKENS:
             self._steps[length, positions] = step
         return step
 
@@ -129,13 +153,38 @@ class TextGenerator:
 
     def rewind(self, ids: Sequence[int]) -> int:
         """Keep the part of the cache that is a prefix of ``ids``; returns its length."""
-        common = 0
-        for old, new in zip(self._cached, ids, strict=False):
-            if old != new:
-                break
-            common += 1
+        common = common_prefix(self._cached, ids)
         del self._cached[common:]
         return common
+
+    def recall(self, ids: Sequence[int]) -> int:
+        """Make the cache hold as long a prefix of ``ids`` as is known; returns its length.
+
+        What the cache loses by that is put aside.
+        """
+        common = common_prefix(self._cached, ids)
+        count, snapshot = self._aside.longest(ids)
+        if len(self._cached) - common >= WORTH_KEEPING:
+            self._aside.keep(self._cached, self._buffers)
+        if snapshot is not None and count >= common + WORTH_KEEPING:
+            self._aside.restore(snapshot, count, self._buffers)
+            self._cached = list(ids[:count])
+        return self.rewind(ids)
+
+    def read(self, prompt: Sequence[int], cancel: Event) -> NDArray[np.float32] | None:
+        """Bring the cache to hold ``prompt``; return its last token's logits [1, V].
+
+        None when cancelled: then the cache holds as much as was read.
+        """
+        # the last token is always computed again: its logits are what is wanted
+        self.recall(prompt[:-1])
+        logits = np.empty((0, self.vocabulary_size), np.float32)
+        while self.cached_tokens < len(prompt):
+            if cancel.is_set():
+                return None
+            done = self.cached_tokens
+            logits = self.forward(prompt[done : done + PREFILL_TOKENS])
+        return logits
 
     def generate(
         self,
@@ -158,28 +207,43 @@ class TextGenerator:
                 "including its answer",
                 "Shorten it or start a new conversation",
             )
-        # the last token is always computed again: its logits are what is wanted
-        self.rewind(prompt[:-1])
-        logits = np.empty((0, self.vocabulary_size), np.float32)
-        while self.cached_tokens < len(prompt):
-            if cancel.is_set():
-                return "stopped"
-            done = self.cached_tokens
-            logits = self.forward(prompt[done : done + PREFILL_TOKENS])
-        sampler = Sampler(options)
+        logits_RV = self.read(prompt, cancel)
+        if logits_RV is None:
+            return "stopped"
+        sampler, lookup = Sampler(options), PromptLookup(prompt)
         answer: list[int] = []
+        guess: list[int] = []
         while True:
-            if cancel.is_set():
-                return "stopped"
-            token = sampler.choose(logits[0], answer)
-            if token in stop_tokens:
-                return "end"
-            if len(answer) >= options.max_tokens:
-                return "length"
-            answer.append(token)
-            yield token
-            if self.cached_tokens >= self.context_length:
+            # Row i of the logits follows the last token and i guessed ones.
+            for place in range(1 + len(guess)):
+                if cancel.is_set():
+                    return "stopped"
+                token = self._choose(sampler, logits_RV[place], answer)
+                if token in stop_tokens:
+                    return "end"
+                if len(answer) >= options.max_tokens:
+                    return "length"
+                answer.append(token)
+                yield token
+                if place == len(guess) or token != guess[place]:
+                    break
+            lookup.extend(answer[-1 - place :])
+            # guessed tokens that were not said
+            del self._cached[len(self._cached) - (len(guess) - place) :]
+            room = self.context_length - self.cached_tokens
+            if room < 1:
                 return "context"
             if cancel.is_set():
                 return "stopped"
-            logits = self.forward([token])
+            left = min(room, options.max_tokens - len(answer)) - 1
+            guess = lookup.guess(left) if self.speculate else []
+            logits_RV = self.forward([token, *guess], range(1 + len(guess)))
+
+    def _choose(
+        self, sampler: Sampler, logits_V: NDArray[np.float32], answer: Sequence[int]
+    ) -> int:
+        try:
+            return sampler.choose(logits_V, answer)
+        except ModelError:
+            self._cached.clear()  # it may hold what is no number
+            raise

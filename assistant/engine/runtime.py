@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from assistant.bundle import Bundle, damaged_files
@@ -13,17 +14,37 @@ if TYPE_CHECKING:
 
 
 def open_session(bundle: Bundle, threads: int | None = None) -> onnxruntime.InferenceSession:
-    """Verify the bundle's hashes and open its graph on the CPU.
+    """Verify the bundle's hashes and open its graph on the CPU, both at once.
 
     Raises:
-        ModelError: a file is damaged, or onnxruntime cannot load the graph.
+        ModelError: a file is damaged, there is too little memory, or onnxruntime cannot load the
+            graph.
     """
-    damaged = damaged_files(bundle)
+    with ThreadPoolExecutor(1) as pool:
+        verified = pool.submit(damaged_files, bundle)
+        try:
+            session = _open(bundle, threads)
+        except ModelError:
+            if not verified.result():  # damage explains the failure better
+                raise
+        damaged = verified.result()
     if damaged:
         raise ModelError(
             f"The model {bundle.name} is damaged: {', '.join(damaged)} in {bundle.directory}",
             f"Restore it, e.g. `git checkout -- {bundle.directory}`",
         )
+    return session
+
+
+def not_enough_memory(bundle: Bundle) -> ModelError:
+    """Return the error of a model that does not fit into memory."""
+    return ModelError(
+        f"Not enough memory to load the model {bundle.name}",
+        f"It needs about {3 * bundle.size_bytes // 10**6} MB; close other programs",
+    )
+
+
+def _open(bundle: Bundle, threads: int | None) -> onnxruntime.InferenceSession:
     import onnxruntime
 
     # Windows builds have a switch of their own (elsewhere: assistant/__init__.py)
@@ -37,12 +58,11 @@ def open_session(bundle: Bundle, threads: int | None = None) -> onnxruntime.Infe
             str(bundle.graph_path), options, providers=["CPUExecutionProvider"]
         )
     except MemoryError as error:
-        raise ModelError(
-            f"Not enough memory to load the model {bundle.name}",
-            f"It needs about {2 * bundle.size_bytes // 10**6} MB; close other programs",
-        ) from error
+        raise not_enough_memory(bundle) from error
     except Exception as error:  # onnxruntime raises a family of its own without a common base
         reason = str(error).splitlines()[0][:200]
+        if "alloc" in reason.lower() or "memory" in reason.lower():
+            raise not_enough_memory(bundle) from error
         raise ModelError(
             f"The model {bundle.name} cannot be loaded ({reason})",
             "`assistant models verify` checks it; updating onnxruntime may help",

@@ -10,7 +10,7 @@ import pytest
 
 from assistant.bundle import BUNDLE_FILE, find_bundle
 from assistant.chat import Chunk, Completion, GenerationOptions
-from assistant.conversation import Message, encode_prompt
+from assistant.conversation import Message, encode_conversation, encode_prompt
 from assistant.engine.chat_model import OnnxChatModel, load_chat_model
 from assistant.engine.classifier import load_classifier
 from assistant.engine.golden import check_golden
@@ -86,6 +86,37 @@ def test_control_characters_never_leave_the_model(bundle, monkeypatch):
     assert answer(model)[1].text == "a[31mbc"
 
 
+@pytest.mark.parametrize("stop", [("STOP",), ("x", "ST")])
+def test_a_stop_text_ends_the_answer_even_across_tokens(bundle, monkeypatch, stop):
+    model = OnnxChatModel(bundle, threads=1)
+    scripted(model, monkeypatch, [b" one S", b"o two S", b"TO", b"P three", b"four"])
+    texts, completion = answer(model, stop=stop)
+    assert completion.text == "".join(texts) == "one So two "
+    assert completion.stop_reason == "end"
+
+
+def test_text_held_back_for_a_stop_text_is_said_in_the_end(bundle, monkeypatch):
+    model = OnnxChatModel(bundle, threads=1)
+    scripted(model, monkeypatch, [b"S", b" and", b" ST"])
+    assert answer(model, stop=("STOP",))[1].text == "S and ST"
+
+
+def test_a_warmed_up_model_reads_only_the_question(bundle, monkeypatch):
+    model = OnnxChatModel(bundle, threads=1)
+    model.warm_up()
+    system = [Message("system", model.system_prompt)]
+    question = [*system, Message("user", "Hi")]
+    held = len(encode_conversation(system, model.tokenizer)[0])
+    assert model.generator.cached_tokens == held
+    read = []
+    forward = model.generator.forward
+    monkeypatch.setattr(
+        model.generator, "forward", lambda ids, *more: read.append(len(ids)) or forward(ids, *more)
+    )
+    answer(model, question, max_tokens=1)
+    assert read[0] == model.count_tokens(question) - held
+
+
 def test_greedy_golden_records_are_reproduced(bundle):
     assert len(bundle.golden) == 2
     assert check_golden(bundle) == []
@@ -109,6 +140,35 @@ def test_a_damaged_weight_file_is_named(bundle):
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ModelError, match=path.name):
         load_chat_model("tiny")
+
+
+def test_a_changed_byte_is_found_while_loading(bundle):
+    path = next(bundle.directory.glob("*.data"))
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(bytes(data))
+    with pytest.raises(ModelError, match=f"is damaged: {path.name}"):
+        load_chat_model("tiny")
+
+
+@pytest.mark.parametrize("failure", [MemoryError(), RuntimeError("[E] bad allocation"), None])
+def test_too_little_memory_is_said_with_what_it_needs(bundle, monkeypatch, failure):
+    import onnxruntime
+
+    def out_of_memory(*_, **__):
+        assert failure is not None
+        raise failure
+
+    if failure is None:  # the weights fit, the cache does not
+        monkeypatch.setattr("assistant.engine.generator.np.zeros", _no_memory)
+    else:
+        monkeypatch.setattr(onnxruntime, "InferenceSession", out_of_memory)
+    with pytest.raises(ModelError, match=r"Not enough memory to load the model tiny.*MB"):
+        OnnxChatModel(bundle, threads=1)
+
+
+def _no_memory(*_):
+    raise MemoryError
 
 
 def test_a_graph_that_is_no_graph_is_one_line(bundle, monkeypatch):

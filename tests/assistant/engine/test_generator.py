@@ -161,3 +161,133 @@ def test_a_failing_runtime_is_a_model_error_and_clears_the_cache(generator, monk
         generator.forward([7])
     monkeypatch.setattr(generator, "_session", session)
     assert generator.cached_tokens == 0
+
+
+def test_no_number_is_an_error_and_the_cache_forgets_what_made_it(checkpoint, generator):
+    run(generator, [5, 6, 7], max_tokens=2)
+    generator._buffers[0][0, :, 1] = float("nan")
+    with pytest.raises(ModelError, match="no numbers"):
+        run(generator, [5, 6, 7, 8], max_tokens=2)
+    assert run(generator, [5, 6, 7, 8], max_tokens=6)[0] == torch_greedy(
+        checkpoint, [5, 6, 7, 8], 6
+    )
+
+
+def test_a_context_filled_to_the_last_token_answers_with_one(checkpoint, generator):
+    prompt = list(range(100, 163))
+    tokens, reason = run(generator, prompt, max_tokens=50)
+    assert (len(tokens), reason) == (2, "context")
+    assert tokens[0] == torch_greedy(checkpoint, prompt, 1)[0]
+    generator.rewind([])
+    with pytest.raises(BadInputError, match="65 tokens do not fit the model's 64"):
+        generator.forward(list(range(65)))
+
+
+def test_cancelling_between_pieces_of_a_prompt_keeps_what_was_read(
+    checkpoint, generator, monkeypatch
+):
+    monkeypatch.setattr(generator_module, "PREFILL_TOKENS", 10)
+    cancel, forward = Event(), TextGenerator.forward
+
+    def second_piece_cancels(self, ids, wanted=None):
+        if self.cached_tokens:
+            cancel.set()
+        return forward(self, ids, wanted)
+
+    prompt = list(range(20, 60))
+    monkeypatch.setattr(TextGenerator, "forward", second_piece_cancels)
+    assert run(generator, prompt, cancel=cancel) == ([], "stopped")
+    assert generator.cached_tokens == 20
+    monkeypatch.setattr(TextGenerator, "forward", forward)
+    assert run(generator, prompt, max_tokens=4)[0] == torch_greedy(checkpoint, prompt, 4)
+
+
+def test_a_conversation_comes_back_without_being_read_again(checkpoint, generator, monkeypatch):
+    monkeypatch.setattr(generator_module, "WORTH_KEEPING", 4)
+    first, second = list(range(20, 50)), [20, 21, *range(100, 120)]
+    said, _ = run(generator, first, max_tokens=4)
+    run(generator, second, max_tokens=4)
+    computed = []
+    forward = TextGenerator.forward
+    monkeypatch.setattr(
+        TextGenerator,
+        "forward",
+        lambda self, ids, wanted=None: computed.append(len(ids)) or forward(self, ids, wanted),
+    )
+    prompt = [*first, *said, 60, 61]
+    assert run(generator, prompt, max_tokens=4)[0] == torch_greedy(checkpoint, prompt, 4)
+    assert computed[0] <= 3
+    computed.clear()
+    prompt = [*second, 70]
+    assert run(generator, prompt, max_tokens=4)[0] == torch_greedy(checkpoint, prompt, 4)
+    assert computed[0] <= 2
+
+
+def test_without_memory_for_it_nothing_is_put_aside(checkpoint, bundle, monkeypatch):
+    monkeypatch.setattr(generator_module, "WORTH_KEEPING", 4)
+    generator = TextGenerator(bundle, threads=1, prefix_cache_bytes=0)
+    run(generator, list(range(20, 50)), max_tokens=4)
+    run(generator, list(range(100, 120)), max_tokens=4)
+    assert generator.recall(list(range(20, 50))) == 0
+    prompt = list(range(20, 50))
+    assert run(generator, prompt, max_tokens=4)[0] == torch_greedy(checkpoint, prompt, 4)
+
+
+class Oracle:
+    """Guesses what the model will say, wrong at every third place."""
+
+    def __init__(self, prompt, answer):
+        self.said, self.answer = [], answer
+
+    def extend(self, tokens):
+        self.said += tokens
+
+    def guess(self, limit):
+        assert self.said == self.answer[: len(self.said)]
+        place = len(self.said)
+        guess = self.answer[place : place + min(limit, 5)]
+        return [t if (place + n) % 3 else (t + 1) % 200 for n, t in enumerate(guess)]
+
+
+@pytest.mark.parametrize("options", [{}, {"temperature": 1.0, "seed": 3, "top_k": 40}])
+def test_guesses_right_or_wrong_change_nothing_but_the_number_of_steps(
+    bundle, generator, monkeypatch, options
+):
+    options |= {"max_tokens": 30, "repetition_penalty": 1.1}
+    plain = TextGenerator(bundle, threads=1, speculate=False)
+    expected, reason = run(plain, [9, 8, 7], **options)
+    steps = []
+    forward = TextGenerator.forward
+    monkeypatch.setattr(
+        TextGenerator,
+        "forward",
+        lambda self, ids, wanted=None: steps.append(len(ids)) or forward(self, ids, wanted),
+    )
+    monkeypatch.setattr(generator_module, "PromptLookup", lambda prompt: Oracle(prompt, expected))
+    assert run(generator, [9, 8, 7], **options) == (expected, reason)
+    assert len(steps) < 0.7 * len(expected)
+    assert max(steps) > 3
+    # the cache holds exactly what was said: a continuation is right
+    prompt = [9, 8, 7, *expected, 60]
+    assert generator.recall(prompt) == len(prompt) - 1
+
+
+def test_guesses_respect_the_end_of_the_context(bundle, generator, monkeypatch):
+    prompt = list(range(20, 70))
+    plain = TextGenerator(bundle, threads=1, speculate=False)
+    expected = run(plain, prompt, max_tokens=50)
+    monkeypatch.setattr(
+        generator_module, "PromptLookup", lambda prompt: Oracle(prompt, [*expected[0], 1, 2, 3])
+    )
+    assert run(generator, prompt, max_tokens=50) == expected
+    assert expected[1] == "context"
+
+
+def test_a_stop_token_among_guesses_ends_the_answer(bundle, generator, monkeypatch):
+    plain = TextGenerator(bundle, threads=1, speculate=False)
+    all_of_it, _ = run(plain, [5, 6], max_tokens=20)
+    stop = frozenset({all_of_it[7]})
+    expected = run(plain, [5, 6], stop, max_tokens=20)
+    monkeypatch.setattr(generator_module, "PromptLookup", lambda prompt: Oracle(prompt, all_of_it))
+    assert run(generator, [5, 6], stop, max_tokens=20) == expected
+    assert expected[1] == "end"
