@@ -92,6 +92,9 @@ def restored_options(stored: Mapping[str, Any], options: GenerationOptions) -> G
     """Return the options with what a conversation stored; what cannot be used is left out."""
     changes: dict[str, Any] = {}
     for name, value in stored.items():
+        if name == "stop" and isinstance(value, (list, tuple)):
+            texts = tuple(text for text in value if isinstance(text, str))
+            changes |= {"stop": texts} if texts else {}
         if name in OPTIONS and isinstance(value, (int, float, str)):
             try:
                 changes[name] = OPTIONS[name].read(str(value))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from threading import Event
 
 import pytest
@@ -24,7 +25,9 @@ USUAL = GenerationOptions(temperature=0.2, seed=7)
 
 
 def test_every_option_of_generation_can_be_typed() -> None:
-    assert set(OPTIONS) == {field.name for field in dataclasses.fields(GenerationOptions)}
+    # stop texts may hold spaces: `ask --stop TEXT` gives them
+    names = {field.name for field in dataclasses.fields(GenerationOptions)}
+    assert set(OPTIONS) == names - {"stop"}
 
 
 def test_options_are_read_as_typed() -> None:
@@ -62,6 +65,14 @@ def test_differences_restore_the_options() -> None:
     changed = GenerationOptions(temperature=0.9, top_k=40, seed=7)
     assert differences(changed, USUAL) == {"temperature": 0.9, "top_k": 40}
     assert restored_options(differences(changed, USUAL), USUAL) == changed
+
+
+def test_stop_texts_are_restored_from_json_and_shown() -> None:
+    changed = dataclasses.replace(USUAL, stop=("User:", "\n\n"))
+    stored = json.loads(json.dumps(differences(changed, USUAL)))
+    assert restored_options(stored, USUAL) == changed
+    assert restored_options({"stop": [1, None]}, USUAL) == USUAL
+    assert "stops at 'User:', stops at '\\n\\n'" in shown_options(changed)
 
 
 def test_options_are_shown_without_those_that_do_nothing() -> None:
