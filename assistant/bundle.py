@@ -53,6 +53,8 @@ class Bundle:
         classification: for classifiers: ``labels``, ``positive``, ``threshold``, ``unsure``
             [low, high], ``calibration`` {temperature, bias}, ``windows`` {tokens, stride, pool,
             later_penalty}.
+        handbook: for chat, if it has one: ``files``, ``threshold``, ``margin`` and so on, see
+            ``assistant.handbook``; the model reads entries that fit before it answers.
         golden: recorded outputs that ``models verify`` compares with.
         provenance: where it came from: foundation, data hashes, commit, command.
     """
@@ -68,6 +70,7 @@ class Bundle:
     description: str = ""
     chat: dict[str, Any] = field(default_factory=dict)
     classification: dict[str, Any] = field(default_factory=dict)
+    handbook: dict[str, Any] = field(default_factory=dict)
     golden: list[dict[str, Any]] = field(default_factory=list)
     provenance: dict[str, Any] = field(default_factory=dict)
 
@@ -105,6 +108,8 @@ class Bundle:
             data["chat"] = self.chat
         else:
             data["classification"] = self.classification
+        if self.handbook:
+            data["handbook"] = self.handbook
         data |= {"golden": self.golden, "provenance": self.provenance, "files": self.files}
         return data
 
@@ -148,10 +153,14 @@ def load_bundle(directory: Path) -> Bundle:
             files={str(k): str(v) for k, v in data["files"].items()},
             chat=dict(data.get("chat", {})),
             classification=dict(data.get("classification", {})),
+            handbook=dict(data.get("handbook", {})),
             golden=list(data.get("golden", [])),
             provenance=dict(data.get("provenance", {})),
         )
         needed = [str(bundle.graph["file"]), bundle.tokenizer_spec.file]
+        if bundle.handbook:
+            needed += [str(name) for name in bundle.handbook["files"].values()]
+            needed += [str(name) for name in bundle.handbook["data"]]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(f"{path} is damaged ({error!r})", _restore(directory)) from error
     if missing := [name for name in needed if name not in bundle.files]:

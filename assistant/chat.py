@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from threading import Event
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
-from assistant.conversation import Message
+from assistant.conversation import HandbookEntry, Message
 
 StopReason = Literal["end", "length", "stopped", "context"]
 
@@ -104,4 +104,22 @@ class ChatModel(Protocol):
         Raises:
             BadInputError: the prompt leaves no room for an answer.
             ModelError: the model failed (NaN logits, out of memory).
+        """
+
+
+@runtime_checkable
+class ReadsHandbook(Protocol):
+    """What a model may offer beside ``ChatModel``: written answers it reads before it answers.
+
+    Attributes:
+        use_handbook: whether entries are looked for; may be changed.
+    """
+
+    use_handbook: bool
+
+    def find_entries(self, questions: Sequence[str]) -> list[tuple[HandbookEntry, float]]:
+        """Return entries for the last of a person's messages, best first, with their scores.
+
+        Raises:
+            ModelError: the handbook cannot be read.
         """

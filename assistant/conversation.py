@@ -37,11 +37,19 @@ class Note:
     text: str
 
 
+GROUNDED_HEADER = "Answer from these notes and cite them as [n]."
+
+
 def grounded_question(question: str, notes: Sequence[Note]) -> str:
     """Return a user message that carries numbered notes and the question."""
-    lines = ["Answer from these notes and cite them as [n]."]
+    lines = [GROUNDED_HEADER]
     lines += [f"[{n}] {note.title}: {note.text}" for n, note in enumerate(notes, start=1)]
     return "\n".join(lines) + f"\n\nQuestion: {question.strip()}"
+
+
+def is_grounded(question: str) -> bool:
+    """Whether a user message carries notes, as ``grounded_question`` puts them."""
+    return question.startswith(GROUNDED_HEADER)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import TextIO
 
 from assistant.chat import ChatModel, Completion
 from assistant.errors import AssistantError, ExitCode, StorageError
+from assistant.handbook.reading import handbook_line, leave_handbook
 from assistant.history import History
 from assistant.interrupt import stop_on_interrupt
 from assistant.plugin_api import Report
@@ -181,6 +182,11 @@ class PlainConversation:
             self._tell("the answer reached its longest length; /continue goes on")
         elif completion.stop_reason == "context":
             self._tell("the model's window is full; /continue goes on without the oldest messages")
+        if self.session.sources:
+            line = handbook_line({"sources": [s.to_json() for s in self.session.sources]})
+            self._tell(line[:1].lower() + line[1:])
+        if self.session.handbook_error is not None:
+            self._tell(f"warning: {self.session.handbook_error} (answered without the handbook)")
         if self.session.dropped_messages:
             self._tell(f"the {self.session.dropped_messages} oldest messages no longer fit")
         if self.session.storage_error is not None:
@@ -198,8 +204,11 @@ class PlainConversation:
         self.messages.flush()
 
 
-def run_plain(model_name: str, conversation_id: str | None = None) -> int:
+def run_plain(model_name: str, conversation_id: str | None = None, handbook: bool = True) -> int:
     """Run line mode on the process's own streams and return an exit code.
+
+    Args:
+        handbook: whether the model reads its handbook, if it has one.
 
     Raises:
         ModelError: the model cannot be loaded.
@@ -209,6 +218,8 @@ def run_plain(model_name: str, conversation_id: str | None = None) -> int:
     from assistant.paths import database_path, ensure_data_directory
 
     model = load_chat_model(model_name)
+    if not handbook:
+        leave_handbook(model)
     try:
         ensure_data_directory()
         history = History(database_path())

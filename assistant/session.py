@@ -7,11 +7,12 @@ import secrets
 import time
 from collections.abc import Generator
 from threading import Event
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from assistant.chat import ChatModel, Chunk, Completion, GenerationOptions
 from assistant.conversation import Message
-from assistant.errors import AssistantError, BadInputError, StorageError
+from assistant.errors import AssistantError, BadInputError, ModelError, StorageError
+from assistant.handbook.reading import Source, fitted_prompt
 from assistant.history import History, MessageStatus, StoredMessage
 from assistant.options import differences, restored_options
 from assistant.text import sanitize_line
@@ -38,6 +39,8 @@ class ChatSession:
         options: may be changed between answers.
         dropped_messages: how many of the oldest messages the last prompt left out because the
             model's window is full.
+        sources: the handbook's entries that the last prompt carries.
+        handbook_error: why no entry could be looked for; the answer itself went on.
         storage_error: why the last answer could not be stored; the answer itself went on.
 
     Raises:
@@ -57,6 +60,8 @@ class ChatSession:
         self.options = model.options if options is None else options
         self.conversation_id: str | None = None
         self.dropped_messages = 0
+        self.sources: tuple[Source, ...] = ()
+        self.handbook_error: ModelError | None = None
         self.storage_error: StorageError | None = None
         if conversation_id is not None:
             conversation = history.conversation(conversation_id)
@@ -187,10 +192,17 @@ class ChatSession:
         if question is not None:
             messages.append(Message("user", question))
         system = [Message("system", self.system_prompt)] if self.system_prompt.strip() else []
-        prompt, self.dropped_messages = fit_window(
-            system, messages, self.model, self.options.max_tokens
-        )
-        return prompt
+        self.handbook_error = None
+        try:
+            prompt = fitted_prompt(system, messages, self.model, self.options.max_tokens)
+        except ModelError as error:
+            self.handbook_error, self.sources = error, ()
+            plain, self.dropped_messages = fit_window(
+                system, messages, self.model, self.options.max_tokens
+            )
+            return plain
+        self.dropped_messages, self.sources = prompt.dropped, prompt.sources
+        return prompt.messages
 
     def _stream(
         self,
@@ -198,6 +210,22 @@ class ChatSession:
         options: GenerationOptions,
         answer: StoredMessage,
         cancel: Event,
+    ) -> Stream:
+        # The facts of this prompt are noted now: another may be looked at while it streams.
+        facts: dict[str, Any] = {}
+        if self.dropped_messages:
+            facts["dropped_messages"] = self.dropped_messages
+        if self.sources:
+            facts["sources"] = [source.to_json() for source in self.sources]
+        return self._said(prompt, options, answer, cancel, facts)
+
+    def _said(
+        self,
+        prompt: list[Message],
+        options: GenerationOptions,
+        answer: StoredMessage,
+        cancel: Event,
+        facts: dict[str, Any],
     ) -> Stream:
         said = [answer.content] if answer.content else []
         completion: Completion | None = None
@@ -211,7 +239,7 @@ class ChatSession:
                     completion = event
                     status = "stopped" if event.stop_reason == "stopped" else "complete"
                     # Stored before it is yielded: whoever has the completion may close the stream.
-                    self._finish(answer, said, status, completion)
+                    self._finish(answer, said, status, completion, facts)
                 else:
                     said.append(event.text)
                     if time.monotonic() - flushed >= FLUSH_SECONDS:
@@ -228,7 +256,7 @@ class ChatSession:
             raise
         finally:
             if completion is None:
-                self._finish(answer, said, status, None, error)
+                self._finish(answer, said, status, None, facts, error)
 
     def _flush(self, answer: StoredMessage, said: list[str]) -> None:
         try:
@@ -242,12 +270,12 @@ class ChatSession:
         said: list[str],
         status: MessageStatus,
         completion: Completion | None,
+        facts: dict[str, Any],
         error: str = "",
     ) -> None:
         statistics = dataclasses.asdict(completion) if completion else {}
         statistics.pop("text", None)
-        if self.dropped_messages:
-            statistics["dropped_messages"] = self.dropped_messages
+        statistics |= facts
         try:
             self.history.finish_answer(answer.id, "".join(said), status, statistics, error)
         except StorageError as failure:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -48,6 +49,15 @@ def _finite(_ctx: click.Context, _parameter: click.Parameter, value: float | Non
 @click.option("--stop", multiple=True, metavar="TEXT", help="End where this would be said.")
 @model_option
 @click.option("--system", metavar="TEXT", help="Use another system prompt; '' sends none.")
+@click.option(
+    "--note",
+    "note_files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Answer from this text, cited as [n]; its first line is its title. May be repeated.",
+)
+@click.option("--no-handbook", is_flag=True, help="Answer without looking into the handbook.")
 def ask(
     prompt: str | None,
     as_json: bool,
@@ -59,18 +69,28 @@ def ask(
     stop: tuple[str, ...],
     model_name: str,
     system: str | None,
+    note_files: tuple[Path, ...],
+    no_handbook: bool,
 ) -> int:
     """Answer one question.
 
     The question is PROMPT, or what is piped in, or both: PROMPT, an empty line, the pipe's
     text. The answer is streamed to stdout.
     """
+    from assistant.conversation import grounded_question
     from assistant.engine.chat_model import load_chat_model
+    from assistant.handbook.reading import leave_handbook
+    from assistant.notes import cited_notes, read_note
 
     if no_history and conversation:
         raise click.UsageError("--conversation reads the history that --no-history leaves out")
     question = read_question(prompt)
+    notes = [read_note(path) for path in note_files]
+    if notes:
+        question = grounded_question(question, notes)
     model = load_chat_model(model_name)
+    if no_handbook:
+        leave_handbook(model)
     options = model.options.updated(max_tokens=max_tokens, temperature=temperature, seed=seed)
     options = options.updated(stop=stop or None)
     history = _open(conversation, private=no_history)
@@ -82,7 +102,8 @@ def ask(
     finally:
         history.close()
     if as_json:
-        print_json(_as_json(session, model, completion))
+        sources = cited_notes(completion.text, notes) or [s.to_json() for s in session.sources]
+        print_json(_as_json(session, model, completion, sources))
     _say_what_matters(session, completion)
     return ExitCode.INTERRUPTED if completion.stop_reason == "stopped" else ExitCode.DONE
 
@@ -176,7 +197,9 @@ def stream_to_stdout(
     return completion
 
 
-def _as_json(session: ChatSession, model: ChatModel, completion: Completion) -> dict[str, Any]:
+def _as_json(
+    session: ChatSession, model: ChatModel, completion: Completion, sources: list[dict[str, Any]]
+) -> dict[str, Any]:
     stored = session.history.path is not None
     return {
         "text": completion.text,
@@ -187,11 +210,13 @@ def _as_json(session: ChatSession, model: ChatModel, completion: Completion) -> 
         "tokens_per_second": round(completion.tokens_per_second, 3),
         "stop_reason": completion.stop_reason,
         "conversation_id": session.conversation_id if stored else None,
-        "sources": [],
+        "sources": sources,
     }
 
 
 def _say_what_matters(session: ChatSession, completion: Completion) -> None:
+    if session.handbook_error is not None:
+        warn_line(f"{session.handbook_error} (answered without the handbook)")
     if session.dropped_messages:
         note(f"the {session.dropped_messages} oldest messages no longer fit the model's window")
     if completion.stop_reason == "length":

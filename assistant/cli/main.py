@@ -79,6 +79,7 @@ class AssistantGroup(click.Group):
 @click.option("--plain", is_flag=True, help="Talk line by line instead of full screen.")
 @click.option("--model", "model_name", metavar="NAME", help="Name or path of a chat model.")
 @click.option("--conversation", metavar="ID", help="Go on with a conversation.")
+@click.option("--no-handbook", is_flag=True, help="Answer without looking into the handbook.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an unexpected error.")
 @click.version_option(package_name="frontdesk", message="frontdesk %(version)s")
 @click.pass_context
@@ -87,6 +88,7 @@ def cli(
     plain: bool,
     model_name: str | None,
     conversation: str | None,
+    no_handbook: bool,
     debug: bool,
 ) -> int | None:
     """Frontdesk, a support assistant that answers from this computer alone.
@@ -102,10 +104,10 @@ def cli(
     if plain or not is_terminal():
         from assistant.plain import run_plain
 
-        return run_plain(model_name or DEFAULT_CHAT_MODEL, conversation)
+        return run_plain(model_name or DEFAULT_CHAT_MODEL, conversation, not no_handbook)
     from assistant.tui.app import run_app
 
-    return run_app(model_name, conversation)
+    return run_app(model_name, conversation, not no_handbook)
 
 
 def is_terminal() -> bool:

@@ -67,6 +67,8 @@ def info(name: str, as_json: bool) -> None:
         ("width", shape.width),
         ("heads", f"{shape.heads} ({shape.kv_heads} for keys and values)"),
     ]
+    if bundle.handbook:
+        rows.append(("handbook", _handbook(bundle.handbook)))
     for section in (bundle.chat, bundle.classification, bundle.provenance):
         rows += [(key.replace("_", " "), _plain(value)) for key, value in section.items()]
     width = max(len(key) for key, _ in rows)
@@ -131,6 +133,13 @@ def _facts(bundle: Bundle) -> dict[str, Any]:
         "size_bytes": bundle.size_bytes,
         "context_length": bundle.context_length,
     }
+
+
+def _handbook(facts: dict[str, Any]) -> str:
+    return (
+        f"{facts.get('entry_count', '?')} entries, up to {facts.get('entries', '?')} for a "
+        f"question, from a score of {facts.get('threshold', '?')}"
+    )
 
 
 def _plain(value: object) -> str:

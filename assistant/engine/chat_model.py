@@ -12,12 +12,14 @@ from assistant.bundle import Bundle, find_bundle
 from assistant.chat import Chunk, Completion, GenerationOptions, StopReason
 from assistant.conversation import (
     DEFAULT_SYSTEM_PROMPT,
+    HandbookEntry,
     Message,
     encode_conversation,
     encode_prompt,
 )
 from assistant.engine.generator import TextGenerator
 from assistant.engine.stop_sequences import StopSequences
+from assistant.handbook.loading import HandbookLoader
 from assistant.text import sanitize
 
 
@@ -27,6 +29,8 @@ class OnnxChatModel:
     def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
         """Load tokenizer and weights; raises ModelError."""
         self.bundle = bundle
+        self.use_handbook = bool(bundle.handbook)
+        self._handbook = HandbookLoader(bundle) if bundle.handbook else None
         with ThreadPoolExecutor(1) as pool:  # both take long, and the second leaves Python alone
             tokenizer = pool.submit(bundle.tokenizer)
             self.generator = TextGenerator(bundle, threads)
@@ -65,6 +69,12 @@ class OnnxChatModel:
         if 0 < len(prompt) < self.context_length:
             with self._lock:
                 self.generator.read(prompt, Event())
+
+    def find_entries(self, questions: Sequence[str]) -> list[tuple[HandbookEntry, float]]:
+        """Return the handbook's entries for the last question; see ``ReadsHandbook``."""
+        if self._handbook is None or not self.use_handbook:
+            return []
+        return [(found.entry, found.score) for found in self._handbook.get().find(questions)]
 
     def stream(
         self, messages: Sequence[Message], options: GenerationOptions, cancel: Event

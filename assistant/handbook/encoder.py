@@ -8,10 +8,24 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from assistant.errors import ModelError
-from assistant.handbook.wordpiece import WordPiece
+from assistant.tokenizer import END_OF_TEXT, Tokenizer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+START = "[CLS]"
+
+
+def text_ids(tokenizer: Tokenizer, text: str, max_tokens: int) -> list[int]:
+    """Return the ids of a text as the encoder reads it: between its start and its end token.
+
+    The rest of a longer text is cut.
+    """
+    # A word is one token at least and rarely 100 characters: what is cut here cannot matter.
+    ids = tokenizer.encode(text[: 100 * max_tokens])[: max_tokens - 2]
+    start = tokenizer.ranks[START.encode()]
+    return [start, *ids, tokenizer.special(END_OF_TEXT)]
 
 
 class TextEncoder(Protocol):
@@ -27,7 +41,9 @@ class OnnxTextEncoder:
     The graph takes ``input_ids`` int64 [1, S] and returns ``vector`` float [1, E].
     """
 
-    def __init__(self, graph: Path, tokenizer: WordPiece, threads: int = 1) -> None:
+    def __init__(
+        self, graph: Path, tokenizer: Tokenizer, max_tokens: int, threads: int = 1
+    ) -> None:
         """Open the graph; raises ModelError. More than one thread pays for long texts only."""
         import onnxruntime
 
@@ -36,7 +52,7 @@ class OnnxTextEncoder:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 4
-        self.tokenizer = tokenizer
+        self.tokenizer, self.max_tokens = tokenizer, max_tokens
         try:
             self._session = onnxruntime.InferenceSession(
                 str(graph), options, providers=["CPUExecutionProvider"]
@@ -47,7 +63,7 @@ class OnnxTextEncoder:
 
     def encode(self, text: str) -> NDArray[np.float32]:
         """Return the vector of a text, [E]; raises ModelError."""
-        ids = np.array([self.tokenizer.encode(text)], np.int64)
+        ids = np.array([text_ids(self.tokenizer, text, self.max_tokens)], np.int64)
         try:
             (vector,) = self._session.run(["vector"], {"input_ids": ids})
         except Exception as error:

@@ -17,7 +17,7 @@ from assistant.errors import ModelError
 from assistant.handbook.encoder import OnnxTextEncoder, TextEncoder
 from assistant.handbook.entries import phrasings, read_entries
 from assistant.handbook.query import search_text
-from assistant.handbook.wordpiece import WordPiece
+from assistant.tokenizer import Tokenizer, TokenizerSpec
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -81,10 +81,10 @@ class Handbook:
             settings = HandbookSettings(
                 float(facts["threshold"]), float(facts["margin"]), int(facts["entries"])
             )
-            tokenizer = WordPiece.load(files["vocabulary"], int(facts["max_tokens"]))
+            tokenizer = Tokenizer.load(directory, TokenizerSpec.from_json(facts["tokenizer"]))
             entries = read_entries(files["entries"])
             vectors = np.load(files["vectors"], allow_pickle=False)
-            encoder = OnnxTextEncoder(files["graph"], tokenizer)
+            encoder = OnnxTextEncoder(files["graph"], tokenizer, int(facts["max_tokens"]))
         except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise ModelError(f"The handbook in {directory} is damaged ({error!r})") from error
         return cls(entries, vectors, encoder, settings)

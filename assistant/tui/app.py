@@ -128,12 +128,15 @@ class FrontdeskApp(App[None]):
         self.exit(return_code=int(ExitCode.FAILED))
 
 
-def run_app(model_name: str | None = None, conversation_id: str | None = None) -> int:
+def run_app(
+    model_name: str | None = None, conversation_id: str | None = None, handbook: bool = True
+) -> int:
     """Open the interface and return an exit code.
 
     Args:
         model_name: name or path of a chat bundle; None takes the one that ships.
         conversation_id: id, or unique prefix, of the conversation to open.
+        handbook: whether the model reads its handbook, if it has one.
 
     Raises:
         BadInputError: there is no such conversation.
@@ -156,7 +159,7 @@ def run_app(model_name: str | None = None, conversation_id: str | None = None) -
         plugins = PluginHost()
         plugins.slash_commands()  # a broken plugin says so now, not into the screen
         app = FrontdeskApp(
-            history, model_loader(model_name), plugins, settings, conversation_id, notice
+            history, model_loader(model_name, handbook), plugins, settings, conversation_id, notice
         )
         app.run()
     finally:
@@ -166,13 +169,17 @@ def run_app(model_name: str | None = None, conversation_id: str | None = None) -
     return app.return_code or 0
 
 
-def model_loader(model_name: str | None) -> Callable[[], ChatModel]:
+def model_loader(model_name: str | None, handbook: bool = True) -> Callable[[], ChatModel]:
     """Return what loads a chat bundle; None takes the one that ships."""
 
     def load() -> ChatModel:
         from assistant.engine.chat_model import load_chat_model
+        from assistant.handbook.reading import leave_handbook
 
-        return load_chat_model(model_name or "support-chat")
+        model = load_chat_model(model_name or "support-chat")
+        if not handbook:
+            leave_handbook(model)
+        return model
 
     return load
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from assistant.conversation import HandbookEntry
+from assistant.errors import ModelError
 from assistant.handbook.entries import phrasings
 from assistant.handbook.search import Handbook, HandbookSettings
+from assistant.testing import ScriptedChatModel
 
 WIDTH = 512
 
@@ -64,3 +68,18 @@ def tiny_handbook(
     chosen = ENTRIES if entries is None else entries
     vectors = np.stack([encoder.encode(text) for entry in chosen for text in phrasings(entry)])
     return Handbook(chosen, vectors, encoder, HandbookSettings(threshold, margin, shown))
+
+
+@dataclass
+class ReadingModel(ScriptedChatModel):
+    """A scripted model with a handbook."""
+
+    use_handbook: bool = True
+    handbook: Handbook = field(default_factory=tiny_handbook)
+    broken: bool = False
+
+    def find_entries(self, questions: Sequence[str]) -> list[tuple[HandbookEntry, float]]:
+        """Search, or fail."""
+        if self.broken:
+            raise ModelError("The handbook is damaged")
+        return [(found.entry, found.score) for found in self.handbook.find(questions)]

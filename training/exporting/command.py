@@ -31,6 +31,11 @@ import click
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="JSON object of measured figures to print in the model card.",
 )
+@click.option(
+    "--handbook",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder of a handbook (training handbook build) that a chat bundle takes along.",
+)
 def command(
     checkpoint: Path,
     output: Path,
@@ -38,6 +43,7 @@ def command(
     description: str,
     quantization: str,
     metrics: Path | None,
+    handbook: Path | None,
 ) -> None:
     """Write an ONNX bundle from a checkpoint's folder or its run's.
 
@@ -66,6 +72,10 @@ def command(
         description,
         cast(Quantization, quantization),
     )
+    if handbook is not None:
+        from training.handbook.attach import attach_handbook
+
+        bundle = attach_handbook(handbook, output)
     click.echo(f"bundle: {output}")
     click.echo(f"megabytes: {bundle.size_bytes / 1e6:.1f}")
     for file in sorted(bundle.files):

@@ -1,4 +1,4 @@
-"""``training finetune chat`` and ``training finetune classifier``."""
+"""``training finetune chat``, ``training finetune classifier``, ``training finetune encoder``."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from training.finetuning.chat import ChatConfig, finetune_chat
 from training.finetuning.classifier import finetune_classifier
 from training.finetuning.classifier_config import ClassifierConfig
 from training.finetuning.classifier_report import readable
+from training.finetuning.encoder import EncoderConfig, finetune_encoder
 from training.options import config_options
 from training.run import Run
 
 
 @click.group("finetune")
 def command() -> None:
-    """Fine-tune a foundation model for chat or for classification."""
+    """Fine-tune a foundation model for chat, for classification or for finding entries."""
 
 
 @command.command("classifier", epilog=help_text(ClassifierConfig))
@@ -67,4 +68,20 @@ def chat(
     config = load_config(ChatConfig, preset, config_file, overrides)
     run = Run.create(output, ChatConfig.stage, config, resume=resume)
     checkpoint = finetune_chat(config, run, resume)
+    run.summary({"checkpoint": str(run.checkpoint)} | checkpoint.extra["metrics"])
+
+
+@command.command("encoder", epilog=help_text(EncoderConfig))
+@config_options("encoder", "runs/encoder")
+def encoder(
+    preset: str | None,
+    config_file: Path | None,
+    overrides: tuple[str, ...],
+    output: Path,
+    resume: bool,
+) -> None:
+    """Train a sentence encoder to find handbook entries by what a question means."""
+    config = load_config(EncoderConfig, preset, config_file, overrides)
+    run = Run.create(output, EncoderConfig.stage, config, resume=resume)
+    checkpoint = finetune_encoder(config, run, resume)
     run.summary({"checkpoint": str(run.checkpoint)} | checkpoint.extra["metrics"])

@@ -5,15 +5,15 @@ handbook.json       file names, threshold, margin, provenance; in a bundle: bund
 handbook.jsonl      the entries
 handbook.npy        a vector for each phrasing, float16 [P, E]
 handbook.onnx       the encoder, its weights beside it
-handbook.vocab.txt  the encoder's WordPiece vocabulary
+handbook.tiktoken   the encoder's WordPiece vocabulary
 ```
 """
 
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,55 +23,60 @@ from assistant.conversation import HandbookEntry
 from assistant.handbook.encoder import OnnxTextEncoder
 from assistant.handbook.entries import phrasings, write_entries
 from assistant.handbook.search import Handbook, HandbookSettings
-from assistant.handbook.wordpiece import WordPiece
-from training.handbook.graph import BertEncoder, build_encoder_graph
+from assistant.tokenizer import write_ranks
+from training.checkpoint import Checkpoint
+from training.encoder import Encoder
+from training.exporting.quantization import Quantization
+from training.handbook.graph import build_text_encoder_graph
 
 HANDBOOK_FILE = "handbook.json"
 FILES = {
     "entries": "handbook.jsonl",
     "vectors": "handbook.npy",
     "graph": "handbook.onnx",
-    "vocabulary": "handbook.vocab.txt",
 }
+VOCABULARY = "handbook.tiktoken"
 MAX_TOKENS = 96
 """Tokens of a text the encoder reads; the longest chain of questions here has about as many."""
 
 
 def build_handbook(
-    encoder: Path,
+    checkpoint: Checkpoint,
     entries: Sequence[HandbookEntry],
     directory: Path,
     settings: HandbookSettings,
     provenance: dict[str, Any] | None = None,
-    quantized: bool = True,
+    quantization: Quantization = "int8",
 ) -> Handbook:
     """Write a handbook folder and open it.
 
-    Args:
-        encoder: folder of a BERT encoder in Hugging Face's format.
-
     Raises:
-        ValueError: no entries, or no such encoder.
+        ValueError: no entries, or the checkpoint holds no encoder.
     """
     if not entries:
         raise ValueError("No entry for the handbook: no training dialogue without notes")
-    bert = BertEncoder(encoder)
+    if not isinstance(checkpoint.transformer, Encoder):
+        raise ValueError("a handbook needs a sentence encoder; `training import --model minilm`")
     directory.mkdir(parents=True, exist_ok=True)
     places = {name: directory / file for name, file in FILES.items()}
-    data = build_encoder_graph(bert, places["graph"], MAX_TOKENS, quantized)
-    shutil.copyfile(bert.vocabulary, places["vocabulary"])
+    data = build_text_encoder_graph(
+        checkpoint.transformer, quantization, places["graph"], MAX_TOKENS
+    )
     write_entries(places["entries"], entries)
-    tokenizer = WordPiece.load(places["vocabulary"], MAX_TOKENS)
-    model = OnnxTextEncoder(places["graph"], tokenizer)
+    tokenizer = checkpoint.tokenizer
+    write_ranks(directory / VOCABULARY, tokenizer.ranks)
+    model = OnnxTextEncoder(places["graph"], tokenizer, MAX_TOKENS)
     vectors = [model.encode(text) for entry in entries for text in phrasings(entry)]
     np.save(places["vectors"], np.stack(vectors).astype(np.float16), allow_pickle=False)
     facts: dict[str, Any] = {
         "files": FILES,
-        "data": [file.name for file in data],
+        "data": [VOCABULARY, *(file.name for file in data)],
+        "tokenizer": replace(tokenizer.spec, file=VOCABULARY).to_json(),
         "threshold": settings.threshold,
         "margin": settings.margin,
         "entries": settings.entries,
         "max_tokens": MAX_TOKENS,
+        "entry_count": len(entries),
         "provenance": provenance or {},
     }
     text = json.dumps(facts, indent=1) + "\n"

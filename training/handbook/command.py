@@ -53,30 +53,45 @@ def build(
 ) -> None:
     """Write a handbook folder from the training dialogues with ENCODER.
 
-    ENCODER is the run of a `training finetune encoder`, or a folder with a BERT encoder
-    (config.json, model.safetensors, vocab.txt).
+    ENCODER is the checkpoint or the run of `training finetune encoder`, or the checkpoint of
+    `training import --model minilm`.
     """
-    from assistant.bundle import file_sha256
     from assistant.handbook.search import HandbookSettings
+    from training.checkpoint import load_checkpoint
     from training.datasets.jsonl import files_sha256
     from training.finetuning.conversations import DialogueData, load_dialogues
     from training.handbook.build import build_handbook
     from training.handbook.entries import handbook_entries
-    from training.handbook.graph import WEIGHTS
     from training.run import checkpoint_directory, commit
 
-    place = checkpoint_directory(encoder)
+    checkpoint = load_checkpoint(checkpoint_directory(encoder))
     chosen = DialogueData(files=data)
     found = handbook_entries(load_dialogues(chosen))
     settings = HandbookSettings(threshold, margin, entries)
     provenance = {
         "data": files_sha256(chosen.paths),
-        "encoder_sha256": file_sha256(place / WEIGHTS) if (place / WEIGHTS).is_file() else "",
+        "encoder": checkpoint.provenance,
         "commit": commit() or "unknown",
     }
-    handbook = build_handbook(place, found, output, settings, provenance)
+    handbook = build_handbook(checkpoint, found, output, settings, provenance)
     click.echo(f"handbook: {output}")
     click.echo(f"entries: {len(handbook.entries)}")
     click.echo(f"phrasings: {len(handbook.vectors_PE)}")
     for file in sorted(output.iterdir()):
         click.echo(f"file: {file.name} {file.stat().st_size}")
+
+
+@command.command("attach")
+@click.argument("handbook", type=click.Path(path_type=Path))
+@click.argument("bundle", type=click.Path(path_type=Path))
+def attach(handbook: Path, bundle: Path) -> None:
+    """Put the folder HANDBOOK into BUNDLE, e.g. models/support-chat; its weights stay as they are.
+
+    A handbook that BUNDLE has already is replaced.
+    """
+    from training.handbook.attach import attach_handbook
+
+    changed = attach_handbook(handbook, bundle)
+    click.echo(f"bundle: {bundle}")
+    click.echo(f"megabytes: {changed.size_bytes / 1e6:.1f}")
+    click.echo(f"entries: {changed.handbook['entry_count']}")

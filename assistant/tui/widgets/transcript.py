@@ -11,6 +11,7 @@ from textual.containers import Vertical, VerticalScroll
 from textual.widget import Widget
 from textual.widgets import Button
 
+from assistant.handbook.reading import handbook_line
 from assistant.tui.widgets.answer import Answer
 from assistant.tui.widgets.question import Question
 from assistant.tui.widgets.welcome import Welcome
@@ -34,7 +35,8 @@ def note_of(message: StoredMessage) -> str:
     if message.status == "failed" and message.error:
         return f"Failed: {message.error}"
     note = NOTES.get(message.status, "")
-    return note or CUT_NOTES.get(str(message.statistics.get("stop_reason", "")), "")
+    note = note or CUT_NOTES.get(str(message.statistics.get("stop_reason", "")), "")
+    return " · ".join(part for part in (note, handbook_line(message.statistics)) if part)
 
 
 class Transcript(VerticalScroll):

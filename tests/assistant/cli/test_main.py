@@ -72,7 +72,7 @@ def test_without_a_capable_terminal_line_mode_opens(
     monkeypatch.setenv("TERM", term)
     monkeypatch.setattr("sys.stdout.isatty", lambda: not piped, raising=False)
     assert run(*arguments, "--model", "m").code == 0
-    assert opened == [("m", None)]
+    assert opened == [("m", None, True)]
 
 
 def test_in_a_terminal_the_full_screen_opens(run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,7 +81,9 @@ def test_in_a_terminal_the_full_screen_opens(run, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setattr("assistant.cli.main.is_terminal", lambda: True)
     assert run("--conversation", "abc").code == 5
-    assert opened == [(None, "abc")]
+    assert opened == [(None, "abc", True)]
+    run("--no-handbook")
+    assert opened[-1] == (None, None, False)
 
 
 def test_output_in_an_encoding_without_the_character_is_replaced_not_an_error() -> None:

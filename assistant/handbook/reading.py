@@ -1,0 +1,107 @@
+"""The prompt with handbook entries in it, and where they came from."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from assistant.chat import ChatModel, ReadsHandbook
+from assistant.conversation import HandbookEntry, Message, handbook_question, is_grounded
+from assistant.errors import TooLongError
+from assistant.text import sanitize_line
+from assistant.window import fit_window
+
+
+@dataclass(frozen=True)
+class Source:
+    """A handbook entry the model read before it answered.
+
+    Attributes:
+        title: the question the entry answers.
+        score: how close it is to what was asked, a cosine.
+    """
+
+    id: str
+    title: str
+    score: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as it is stored with the answer."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What is sent to the model.
+
+    Attributes:
+        dropped: how many of the oldest messages were left out.
+        sources: the entries in front of the last question.
+    """
+
+    messages: list[Message]
+    dropped: int
+    sources: tuple[Source, ...] = ()
+
+
+def fitted_prompt(
+    system: Sequence[Message], messages: Sequence[Message], model: ChatModel, max_tokens: int
+) -> Prompt:
+    """Put handbook entries before the last question, if any fit, and fit it all in the window.
+
+    Entries give way before a question is refused. A conversation about notes of the person's
+    own reads those alone.
+
+    Raises:
+        TooLongError: the last question alone is too long.
+        ModelError: the handbook cannot be read.
+    """
+    found = _entries(messages, model)
+    while found:
+        asked = _with_entries(messages, [entry for entry, _ in found])
+        try:
+            prompt, dropped = fit_window(system, asked, model, max_tokens)
+        except TooLongError:
+            found = found[:-1]
+            continue
+        sources = tuple(Source(e.id, e.question, round(score, 4)) for e, score in found)
+        return Prompt(prompt, dropped, sources)
+    return Prompt(*fit_window(system, messages, model, max_tokens))
+
+
+def _entries(messages: Sequence[Message], model: ChatModel) -> list[tuple[HandbookEntry, float]]:
+    questions = [message.content for message in messages if message.role == "user"]
+    if not isinstance(model, ReadsHandbook) or not model.use_handbook:
+        return []
+    if not questions or any(is_grounded(question) for question in questions):
+        return []
+    return model.find_entries(questions)
+
+
+def _with_entries(messages: Sequence[Message], entries: list[HandbookEntry]) -> list[Message]:
+    last = max(n for n, message in enumerate(messages) if message.role == "user")
+    asked = Message("user", handbook_question(messages[last].content, entries))
+    return [*messages[:last], asked, *messages[last + 1 :]]
+
+
+def handbook_line(statistics: Mapping[str, Any]) -> str:
+    """Return the quiet line that says what an answer was read from, or empty.
+
+    Args:
+        statistics: of a stored answer.
+    """
+    sources = statistics.get("sources")
+    titles = [
+        sanitize_line(str(source.get("title", "")), 60)
+        for source in (sources if isinstance(sources, list) else [])
+        if isinstance(source, dict)
+    ]
+    return f"Handbook: {' | '.join(titles)}" if titles else ""
+
+
+def leave_handbook(model: ChatModel) -> None:
+    """Make a model answer without its handbook."""
+    if isinstance(model, ReadsHandbook):
+        model.use_handbook = False
