@@ -18,7 +18,7 @@ from pathlib import Path
 
 from assistant.engine.chat_model import load_chat_model
 from assistant.text import sanitize
-from training.evaluation.chat import Answerer, bundle_answerer
+from training.evaluation.chat import Answerer, model_answerer
 from training.evaluation.prompts import Prompt, load_prompts
 
 
@@ -30,7 +30,7 @@ def answer(
     said: dict[str, list[str]] = {"ours": [], "peer": []}
     for side, name in (("ours", ours), ("peer", peer)):
         model = load_chat_model(name)
-        answerer: Answerer = bundle_answerer(model, max_tokens)
+        answerer: Answerer = model_answerer(model, max_tokens)
         for prompt in prompts:
             found = answerer(prompt.asked(model.system_prompt))
             said[side].append(found.text if found else "(too long for the model)")

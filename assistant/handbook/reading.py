@@ -60,7 +60,7 @@ def fitted_prompt(
     """
     found = _entries(messages, model)
     while found:
-        asked = _with_entries(messages, [entry for entry, _ in found])
+        asked = with_entries(messages, [entry for entry, _ in found])
         try:
             prompt, dropped = fit_window(system, asked, model, max_tokens)
         except TooLongError:
@@ -80,7 +80,8 @@ def _entries(messages: Sequence[Message], model: ChatModel) -> list[tuple[Handbo
     return model.find_entries(questions)
 
 
-def _with_entries(messages: Sequence[Message], entries: list[HandbookEntry]) -> list[Message]:
+def with_entries(messages: Sequence[Message], entries: Sequence[HandbookEntry]) -> list[Message]:
+    """Return a conversation whose last question carries entries."""
     last = max(n for n, message in enumerate(messages) if message.role == "user")
     asked = Message("user", handbook_question(messages[last].content, entries))
     return [*messages[:last], asked, *messages[last + 1 :]]

@@ -12,7 +12,10 @@ from typing import Any
 import torch
 
 from assistant.chat import ChatModel, Completion, GenerationOptions
-from assistant.conversation import Message, encode_prompt
+from assistant.conversation import Message, encode_prompt, is_grounded
+from assistant.errors import TooLongError
+from assistant.handbook.reading import fitted_prompt, with_entries
+from assistant.handbook.search import Handbook
 from assistant.tokenizer import END_OF_TEXT, MESSAGE_END
 from training.checkpoint import Checkpoint
 from training.datasets.splits import unit_interval
@@ -52,16 +55,33 @@ def checkpoint_answerer(checkpoint: Checkpoint, max_tokens: int) -> Answerer:
     return answer
 
 
-def model_answerer(model: ChatModel, context_length: int, max_tokens: int) -> Answerer:
-    """Answer greedily with a runtime model."""
+def model_answerer(model: ChatModel, max_tokens: int) -> Answerer:
+    """Answer greedily with a runtime model, as the app asks it: with its handbook, if any."""
     options = GenerationOptions(temperature=0.0, max_tokens=max_tokens)
 
     def answer(messages: Sequence[Message]) -> Answer | None:
-        if model.count_tokens(messages) >= context_length:
+        first = int(messages[0].role == "system")
+        try:
+            prompt = fitted_prompt(messages[:first], messages[first:], model, max_tokens)
+        except TooLongError:
             return None
-        *_, last = model.stream(messages, options, threading.Event())
+        *_, last = model.stream(prompt.messages, options, threading.Event())
         assert isinstance(last, Completion)
         return Answer(last.text.strip(), last.stop_reason == "end")
+
+    return answer
+
+
+def reading_answerer(answerer: Answerer, handbook: Handbook) -> Answerer:
+    """Answer with handbook entries in front of the question, as a bundle with one would."""
+
+    def answer(messages: Sequence[Message]) -> Answer | None:
+        questions = [message.content for message in messages if message.role == "user"]
+        if any(is_grounded(question) for question in questions):
+            return answerer(messages)
+        found = handbook.find(questions)
+        asked = with_entries(messages, [each.entry for each in found]) if found else messages
+        return answerer(asked) or answerer(messages)
 
     return answer
 

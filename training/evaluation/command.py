@@ -48,6 +48,11 @@ SPLITS = ("test", "validation", "train", "all")
     "--max-tokens", default=200, show_default=True, help="Chat: longest answer, in tokens."
 )
 @click.option(
+    "--handbook",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Chat: put entries of this handbook before questions (a bundle reads its own).",
+)
+@click.option(
     "--output",
     type=click.Path(path_type=Path),
     default=Path("runs/evaluation"),
@@ -63,13 +68,14 @@ def command(
     attacks: bool,
     sample: int,
     max_tokens: int,
+    handbook: Path | None,
     output: Path,
 ) -> None:
     """Measure MODEL, a checkpoint, run folder or bundle, on DATA.
 
     DATA are JSON Lines files or folders; without any, the project's own data.
     """
-    report = evaluate(model, data, split, normalizer, sample, max_tokens, dilute, attacks)
+    report = evaluate(model, data, split, normalizer, sample, max_tokens, dilute, attacks, handbook)
     paths = write_report(output, report)
     for name, value in report["figures"]["all"].items():
         if isinstance(value, int | float):
@@ -87,6 +93,7 @@ def evaluate(
     max_tokens: int = 200,
     dilute: tuple[int, ...] = (),
     attacks: bool = False,
+    handbook: Path | None = None,
 ) -> dict[str, Any]:
     """Return the report of a checkpoint or a bundle; its task decides which.
 
@@ -109,7 +116,7 @@ def evaluate(
     if task == "classification":
         named = provenance.get("normalizer", "") if normalizer is None else normalizer
         return report | _classification(model, checkpoint, data, split, str(named), dilute, attacks)
-    return report | _chat(model, checkpoint, data, split, sample, max_tokens)
+    return report | _chat(model, checkpoint, data, split, sample, max_tokens, handbook)
 
 
 def _classification(
@@ -152,6 +159,7 @@ def _chat(
     split: str,
     sample: int,
     max_tokens: int,
+    handbook: Path | None,
 ) -> dict[str, Any]:
     from assistant.conversation import DEFAULT_SYSTEM_PROMPT
     from training.datasets.jsonl import files_sha256
@@ -161,13 +169,15 @@ def _chat(
         generation_figures,
         model_answerer,
         perplexity,
+        reading_answerer,
     )
     from training.evaluation.prompts import holds_prompts
     from training.finetuning.conversations import DialogueData, load_dialogues
+    from training.handbook.build import open_handbook
 
     settings = DialogueData(files=data)
     if data and all(holds_prompts(path) for path in settings.paths):
-        return _prompts(model, checkpoint, settings.paths, max_tokens)
+        return _prompts(model, checkpoint, settings.paths, max_tokens, handbook)
     dialogues = [d for d in load_dialogues(settings) if split in ("all", d.split)]
     if not dialogues:
         raise ValueError(f"No dialogue in the split {split}")
@@ -177,23 +187,28 @@ def _chat(
 
         chat = load_chat_model(str(model))
         system = chat.system_prompt
-        answerer = model_answerer(chat, chat.context_length, max_tokens)
+        answerer = model_answerer(chat, max_tokens)
     else:
         system = str(checkpoint.extra.get("system_prompt", DEFAULT_SYSTEM_PROMPT))
         answerer = checkpoint_answerer(checkpoint, max_tokens)
         figures = by_topic(dialogues, lambda some: perplexity(checkpoint, some, system))
+    if handbook is not None:
+        answerer = reading_answerer(answerer, open_handbook(handbook))
     generated = generation_figures(answerer, dialogues, system, sample) if sample else {}
     examples = generated.pop("examples", [])
     figures["all"] = figures["all"] | generated
     return {"figures": figures, "examples": examples, "data": files_sha256(settings.paths)}
 
 
-def _prompts(model: Path, checkpoint: Any, paths: list[Path], max_tokens: int) -> dict[str, Any]:
+def _prompts(
+    model: Path, checkpoint: Any, paths: list[Path], max_tokens: int, handbook: Path | None
+) -> dict[str, Any]:
     """Answer prompts that have no reference and hold the answers against the contract."""
     from assistant.conversation import DEFAULT_SYSTEM_PROMPT
     from training.datasets.jsonl import files_sha256
-    from training.evaluation.chat import checkpoint_answerer, model_answerer
+    from training.evaluation.chat import checkpoint_answerer, model_answerer, reading_answerer
     from training.evaluation.prompts import load_prompts, prompt_figures
+    from training.handbook.build import open_handbook
 
     prompts = load_prompts(paths)
     if checkpoint is None:
@@ -201,9 +216,11 @@ def _prompts(model: Path, checkpoint: Any, paths: list[Path], max_tokens: int) -
 
         chat = load_chat_model(str(model))
         system = chat.system_prompt
-        answerer = model_answerer(chat, chat.context_length, max_tokens)
+        answerer = model_answerer(chat, max_tokens)
     else:
         system = str(checkpoint.extra.get("system_prompt", DEFAULT_SYSTEM_PROMPT))
         answerer = checkpoint_answerer(checkpoint, max_tokens)
+    if handbook is not None:
+        answerer = reading_answerer(answerer, open_handbook(handbook))
     figures, answers = prompt_figures(answerer, prompts, system)
     return {"figures": {"all": figures}, "examples": answers, "data": files_sha256(paths)}

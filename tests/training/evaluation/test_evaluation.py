@@ -10,16 +10,19 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from assistant.conversation import Message
+from assistant.conversation import Message, Note, grounded_question, handbook_question
 from assistant.plugin_api import Score
 from assistant.testing import ScriptedChatModel
 from assistant.tokenizer import Tokenizer
+from tests.support.handbook import ENTRIES, ReadingModel, tiny_handbook
 from training.checkpoint import Checkpoint, save_checkpoint
 from training.evaluation.chat import (
+    Answer,
     checkpoint_answerer,
     generation_figures,
     model_answerer,
     perplexity,
+    reading_answerer,
 )
 from training.evaluation.classification import diluted, dilution_figures, evaluate_classifier
 from training.evaluation.command import command
@@ -82,8 +85,6 @@ def test_generated_answers_are_measured_against_the_references() -> None:
     answers = {"q1": "open the settings", "q2": "something else"}
 
     def answerer(messages: Any) -> Any:
-        from training.evaluation.chat import Answer
-
         if messages[-1].content == "q3":
             return None
         return Answer(answers[messages[-1].content], messages[-1].content == "q1")
@@ -99,10 +100,40 @@ def test_generated_answers_are_measured_against_the_references() -> None:
 
 def test_a_runtime_model_answers_too() -> None:
     model = ScriptedChatModel(["Open the settings."])
-    answer = model_answerer(model, 512, 20)([Message("user", "how?")])
+    answer = model_answerer(model, 20)([Message("user", "how?")])
     assert answer is not None
     assert answer.text == "Open the settings."
     assert answer.ended
+
+
+def test_a_model_is_asked_as_the_app_asks_it_with_its_handbook() -> None:
+    model = ReadingModel(["Wait a day."], handbook=tiny_handbook(shown=1), context_length=60)
+    answer = model_answerer(model, 16)
+    asked = handbook_question("I was charged twice", [ENTRIES[3]])
+    system = Message("system", "Be calm.")
+    assert answer([system, Message("user", "I was charged twice")]) is not None
+    assert model.prompts == [[system, Message("user", asked)]]
+    assert answer([Message("user", "word " * 60)]) is None
+
+
+def test_entries_can_be_put_before_the_questions_of_any_answerer() -> None:
+    asked: list[str] = []
+
+    def answerer(messages: Any) -> Answer | None:
+        asked.append(messages[-1].content)
+        return None if "Handbook" in asked[-1] and "too long" in asked[-1] else Answer("a", True)
+
+    reading = reading_answerer(answerer, tiny_handbook(shown=1))
+    notes = grounded_question("I was charged twice", [Note("Fees", "none")])
+    for question in ("I was charged twice", notes, "zebra", "I was charged twice too long"):
+        assert reading([Message("user", question)]) is not None
+    assert asked == [
+        handbook_question("I was charged twice", [ENTRIES[3]]),
+        notes,
+        "zebra",
+        handbook_question("I was charged twice too long", [ENTRIES[3]]),
+        "I was charged twice too long",
+    ]
 
 
 def test_a_checkpoint_answers_within_its_context(
