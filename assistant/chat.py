@@ -28,6 +28,8 @@ class GenerationOptions:
         min_p: drop tokens less probable than this times the most probable one.
         repetition_penalty: divides the logits of tokens seen in the answer (CTRL,
             https://arxiv.org/abs/1909.05858); 1 is off.
+        no_repeat_ngram: no run of this many tokens comes twice in an answer
+            (https://arxiv.org/abs/1705.04304): a small model's loops end; 0 is off.
         max_tokens: longest answer, in tokens.
         seed: of the sampler; None draws one.
         stop: texts that end the answer where they would begin.
@@ -38,6 +40,7 @@ class GenerationOptions:
     top_p: float = 1.0
     min_p: float = 0.0
     repetition_penalty: float = 1.0
+    no_repeat_ngram: int = 0
     max_tokens: int = 512
     seed: int | None = None
     stop: tuple[str, ...] = ()

@@ -60,6 +60,7 @@ OPTIONS = {
         Option("top_k", 0, 100_000, True, "the so many most probable tokens, 0 is all"),
         Option("min_p", 0, 1, False, "at least this share of the best token's probability"),
         Option("repetition_penalty", 0.5, 3, False, "above 1 makes repetition less likely"),
+        Option("no_repeat_ngram", 0, 100, True, "no run of so many tokens comes twice, 0 is off"),
         Option("max_tokens", 1, 100_000, True, "the longest answer"),
         Option("seed", 0, 2**31 - 1, True, "of the sampler; random draws one for each answer"),
     )

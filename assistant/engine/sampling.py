@@ -36,6 +36,9 @@ class Sampler:
         options = self.options
         if options.repetition_penalty != 1.0 and answer:
             logits_V = penalize(logits_V, answer, options.repetition_penalty)
+        if banned := repeating(answer, options.no_repeat_ngram):
+            logits_V = logits_V.copy()
+            logits_V[banned] = -np.inf
         if options.temperature <= 0:
             return int(logits_V.argmax())
         probabilities = filtered(logits_V, options)
@@ -51,6 +54,18 @@ def penalize(
     scores = logits_V[seen]
     logits_V[seen] = np.where(scores > 0, scores / penalty, scores * penalty)
     return logits_V
+
+
+def repeating(answer: Sequence[int], n: int) -> list[int]:
+    """Return the tokens that would complete a run of ``n`` tokens that stands in the answer."""
+    if n < 2 or len(answer) < n:
+        return []
+    last = list(answer[1 - n :])
+    return [
+        answer[place + n - 1]
+        for place in range(len(answer) - n + 1)
+        if answer[place] == last[0] and list(answer[place : place + n - 1]) == last
+    ]
 
 
 def filtered(logits_V: NDArray[np.float32], options: GenerationOptions) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from assistant.chat import ChatModel, Completion, GenerationOptions
+from assistant.chat import ChatModel, Completion
 from assistant.conversation import Message, encode_prompt, is_grounded
 from assistant.errors import TooLongError
 from assistant.handbook.reading import fitted_prompt, with_entries
@@ -56,8 +56,9 @@ def checkpoint_answerer(checkpoint: Checkpoint, max_tokens: int) -> Answerer:
 
 
 def model_answerer(model: ChatModel, max_tokens: int) -> Answerer:
-    """Answer greedily with a runtime model, as the app asks it: with its handbook, if any."""
-    options = GenerationOptions(temperature=0.0, max_tokens=max_tokens)
+    """Answer greedily with a runtime model, as the app asks it: with its handbook, if any, and
+    the bundle's other defaults."""
+    options = model.options.updated(temperature=0.0, max_tokens=max_tokens)
 
     def answer(messages: Sequence[Message]) -> Answer | None:
         first = int(messages[0].role == "system")

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from assistant.chat import GenerationOptions
-from assistant.engine.sampling import Sampler, filtered, penalize
+from assistant.engine.sampling import Sampler, filtered, penalize, repeating
 from assistant.errors import ModelError
 
 LOGITS = np.log(np.array([0.5, 0.25, 0.15, 0.07, 0.03], np.float32))
@@ -68,3 +68,25 @@ def test_scores_that_are_no_numbers_are_an_error(bad):
     logits[3] = bad
     with pytest.raises(ModelError, match="no numbers"):
         Sampler(GenerationOptions()).choose(logits, [])
+
+
+def test_no_run_of_tokens_comes_twice():
+    # a model that would say 1 2 3 1 2 3 for ever
+    sampler = Sampler(GenerationOptions(no_repeat_ngram=3))
+    answer: list[int] = []
+    for _ in range(60):
+        logits = np.zeros(5, np.float32)
+        logits[1 + len(answer) % 3] = 5.0
+        answer.append(sampler.choose(logits, answer))
+    runs = [tuple(answer[i : i + 3]) for i in range(len(answer) - 2)]
+    assert answer[:5] == [1, 2, 3, 1, 2]
+    assert len(set(runs)) == len(runs)
+
+
+def test_without_the_option_runs_may_repeat():
+    sampler = Sampler(GenerationOptions())
+    answer = [1, 2, 3, 1, 2]
+    logits = np.array([0, 0, 0, 5, 0], np.float32)
+    assert sampler.choose(logits, answer) == 3
+    assert repeating(answer, 0) == []
+    assert repeating(answer, 3) == [3]
