@@ -75,7 +75,7 @@ def test_no_run_of_tokens_comes_twice():
     sampler = Sampler(GenerationOptions(no_repeat_ngram=3))
     answer: list[int] = []
     for _ in range(60):
-        logits = np.zeros(5, np.float32)
+        logits = np.zeros(50, np.float32)
         logits[1 + len(answer) % 3] = 5.0
         answer.append(sampler.choose(logits, answer))
     runs = [tuple(answer[i : i + 3]) for i in range(len(answer) - 2)]
