@@ -5,13 +5,14 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help chat install test lint screenshots clean
+.PHONY: help chat install test lint models screenshots clean
 
 help:
 	@echo "make chat     install what the app needs into .venv and open it"
 	@echo "make test     install the development tools too and run every test"
 	@echo "make install  the runtime alone"
 	@echo "make lint     ruff, mypy and the import contracts"
+	@echo "make models DATA=FOLDER  make both models anew (hours; FOLDER holds the mail corpora)"
 	@echo "make screenshots  pictures of the app's main states into docs/screenshots"
 	@echo "make clean    remove .venv and caches"
 
@@ -51,6 +52,19 @@ lint: $(VENV)/.development
 
 screenshots: $(VENV)/.development
 	$(BIN)/python -m assistant.tui.screenshots docs/screenshots
+
+models: $(VENV)/.development
+	@test -n "$(DATA)" || { echo "Give the folder with the mail corpora: make models DATA=FOLDER" >&2; exit 2; }
+	$(BIN)/training import
+	$(BIN)/training import --model minilm
+	$(BIN)/training finetune encoder --preset handbook --output runs/encoder
+	$(BIN)/training handbook build runs/encoder/checkpoint -o runs/handbook
+	$(BIN)/training finetune chat --preset support-chat --output runs/support-chat
+	$(BIN)/training export runs/support-chat/checkpoint -o models/support-chat --quantization int4
+	$(BIN)/training handbook attach runs/handbook models/support-chat
+	$(BIN)/training finetune classifier --preset email-spam --output runs/email-spam \
+	  --set 'data.files=["$(DATA)", "training/datasets/mail.jsonl"]'
+	$(BIN)/training export runs/email-spam/checkpoint -o models/email-spam
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
