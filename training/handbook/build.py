@@ -18,8 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from assistant.bundle import file_sha256
 from assistant.conversation import HandbookEntry
+from assistant.errors import AssistantError
 from assistant.handbook.encoder import OnnxTextEncoder
 from assistant.handbook.entries import phrasings, write_entries
 from assistant.handbook.search import Handbook, HandbookSettings
@@ -50,6 +53,8 @@ def build_handbook(
 ) -> Handbook:
     """Write a handbook folder and open it.
 
+    Texts that the folder held before, with the same encoder, are not encoded again.
+
     Raises:
         ValueError: no entries, or the checkpoint holds no encoder.
     """
@@ -59,6 +64,7 @@ def build_handbook(
         raise ValueError("a handbook needs a sentence encoder; `training import --model minilm`")
     directory.mkdir(parents=True, exist_ok=True)
     places = {name: directory / file for name, file in FILES.items()}
+    before = _graph_hashes(directory), _vectors(directory)
     data = build_text_encoder_graph(
         checkpoint.transformer, quantization, places["graph"], MAX_TOKENS
     )
@@ -66,7 +72,9 @@ def build_handbook(
     tokenizer = checkpoint.tokenizer
     write_ranks(directory / VOCABULARY, tokenizer.ranks)
     model = OnnxTextEncoder(places["graph"], tokenizer, MAX_TOKENS)
-    vectors = [model.encode(text) for entry in entries for text in phrasings(entry)]
+    known = before[1] if _graph_hashes(directory) == before[0] else {}
+    texts = [text for entry in entries for text in phrasings(entry)]
+    vectors = [known[text] if text in known else model.encode(text) for text in texts]
     np.save(places["vectors"], np.stack(vectors).astype(np.float16), allow_pickle=False)
     facts: dict[str, Any] = {
         "files": FILES,
@@ -82,6 +90,21 @@ def build_handbook(
     text = json.dumps(facts, indent=1) + "\n"
     (directory / HANDBOOK_FILE).write_text(text, encoding="utf-8")
     return Handbook.load(directory, facts)
+
+
+def _graph_hashes(directory: Path) -> dict[str, str]:
+    paths = sorted(directory.glob(f"{FILES['graph']}*"))
+    return {path.name: file_sha256(path) for path in paths}
+
+
+def _vectors(directory: Path) -> dict[str, NDArray[np.float32]]:
+    """Return the vectors a folder holds, by text; none when it holds no sound handbook."""
+    try:
+        handbook = open_handbook(directory)
+    except (ValueError, AssistantError):
+        return {}
+    texts = [text for entry in handbook.entries for text in phrasings(entry)]
+    return dict(zip(texts, handbook.vectors_PE, strict=True))
 
 
 def read_facts(directory: Path) -> dict[str, Any]:

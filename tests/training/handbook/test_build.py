@@ -11,6 +11,7 @@ import torch
 from click.testing import CliRunner
 
 from assistant.bundle import damaged_files, load_bundle
+from assistant.conversation import HandbookEntry
 from assistant.engine.chat_model import OnnxChatModel
 from assistant.errors import ModelError
 from assistant.handbook.encoder import OnnxTextEncoder, text_ids
@@ -83,6 +84,26 @@ def test_a_built_folder_opens_again_and_finds(folder: Path) -> None:
     facts = read_facts(folder)
     named = {*facts["files"].values(), *facts["data"], "handbook.json"}
     assert {path.name for path in folder.iterdir()} == named
+
+
+def test_known_texts_are_not_encoded_again_unless_the_encoder_changed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded: list[str] = []
+    encode = OnnxTextEncoder.encode
+    monkeypatch.setattr(
+        OnnxTextEncoder, "encode", lambda self, text: encoded.append(text) or encode(self, text)
+    )
+    before = np.load(folder / "handbook.npy")
+    more = HandbookEntry("x", "t", "a new question", "an answer")
+    build_handbook(tiny_encoder(), [*ENTRIES[1:], more], folder, SETTINGS)
+    assert encoded == ["a new question"]
+    np.testing.assert_array_equal(np.load(folder / "handbook.npy")[:3], before[3:])
+    other = tiny_encoder()
+    with torch.no_grad():
+        next(other.transformer.parameters()).mul_(1.5)
+    build_handbook(other, ENTRIES, folder, SETTINGS)
+    assert len(encoded) == 1 + 6
 
 
 def test_a_language_model_is_no_encoder_for_a_handbook(tmp_path: Path) -> None:
