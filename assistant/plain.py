@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 import sys
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -9,25 +11,22 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from assistant.chat import ChatModel, Completion
-from assistant.errors import AssistantError, ExitCode, StorageError
+from assistant.errors import AssistantError, ExitCode, StorageError, TooLongError
 from assistant.handbook.reading import handbook_line, leave_handbook
 from assistant.history import History
 from assistant.interrupt import stop_on_interrupt
+from assistant.plain_commands import PlainCommands
 from assistant.plugin_api import Report
 from assistant.plugin_host import PluginHost
 from assistant.report_text import render_report
 from assistant.session import ChatSession, Stream
 from assistant.text import sanitize, sanitize_line
+from assistant.window import Part, shortened
 
 PROMPT = "you> "
-HELP = (
-    ("/paste", "take several lines, up to one with a single dot"),
-    ("/new", "begin a new conversation"),
-    ("/again", "answer the last question once more"),
-    ("/continue", "go on with an answer that was stopped"),
-    ("/help", "show this list"),
-    ("/quit", "leave (as Ctrl-D does); Ctrl-C stops an answer"),
-)
+# a screen reader speaks what is flushed: whole sentences, or what has become long without one
+_SENTENCE = re.compile(r"[.!?…:;][\"'”’)\]]*\s+|\n")
+LONGEST_WAIT = 240  # characters
 
 
 @dataclass
@@ -53,53 +52,45 @@ class PlainConversation:
         """Open the conversation; raises BadInputError if there is none of that id."""
         self.session = ChatSession(self.history, self.model, conversation_id=self.conversation_id)
         self.slash_commands = {command.name: command for command in self.host.slash_commands()}
+        self.commands = PlainCommands(self)
 
     def run(self) -> int:
         """Talk until /quit or the end of the input; returns an exit code."""
-        self._tell(f"{self.model.name} answers from this computer alone. /help lists commands.")
+        self.tell(f"{self.model.name} answers from this computer alone. /help lists commands.")
         while True:
             try:
                 line = self.read_line(PROMPT).strip()
             except EOFError:
                 return ExitCode.DONE
             except KeyboardInterrupt:
-                self._tell("\nCtrl-D or /quit leaves.")
+                self.tell("\nCtrl-D or /quit leaves.")
                 continue
-            if line in {"/quit", "/exit"}:
+            if line.lower() in {"/quit", "/exit"}:
                 return ExitCode.DONE
             if not line:
                 continue
             try:
                 self._take(line)
             except AssistantError as error:
-                self._tell(f"error: {error}")
+                self.tell(f"error: {error}")
             except KeyboardInterrupt:
-                self._tell("\nstopped")
+                self.tell("\nstopped")
 
     def _take(self, line: str) -> None:
-        if not line.startswith("/"):
-            self._answer(line)
+        name, _, argument = line[1:].partition(" ")
+        if not line.startswith("/") or "/" in name:
+            self.ask(line)
             return
-        name, _, arguments = line[1:].partition(" ")
-        if name == "paste":
-            self._paste()
-        elif name == "new":
-            self.session = ChatSession(self.history, self.model)
-            self._tell("A new conversation begins.")
-        elif name == "again":
-            with stop_on_interrupt() as cancel:
-                self._stream(self.session.regenerate(cancel))
-        elif name == "continue":
-            with stop_on_interrupt() as cancel:
-                self._stream(self.session.continue_answer(cancel))
-        elif name == "help":
-            rows = [*HELP, *((f"/{c.name}", c.help) for c in self.slash_commands.values())]
-            for command, text in rows:
-                self._tell(f"{sanitize_line(command):<12} {sanitize_line(text)}")
+        name = name.lower()
+        if name in self.commands.table:
+            self.commands.table[name].run(argument.strip())
         elif name in self.slash_commands:
-            self._run_slash(name, arguments.strip())
+            self._run_slash(name, argument.strip())
         else:
-            self._tell(f"There is no command /{sanitize_line(name, 40)}; /help lists them.")
+            known = [*self.commands.table, *self.slash_commands]
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            hint = f"did you mean /{near[0]}?" if near else "/help lists them."
+            self.tell(f"There is no command /{sanitize_line(name, 40)}; {hint}")
 
     def _run_slash(self, name: str, arguments: str) -> None:
         try:
@@ -107,30 +98,32 @@ class PlainConversation:
         except AssistantError:
             raise
         except Exception as error:
-            self._tell(f"error: /{name} failed ({sanitize_line(repr(error))})")
+            self.tell(f"error: /{name} failed ({sanitize_line(repr(error))})")
             return
-        self._say(render_report(result) if isinstance(result, Report) else sanitize(str(result)))
+        self.say(render_report(result) if isinstance(result, Report) else sanitize(str(result)))
 
-    def _paste(self) -> None:
-        self._tell("Paste now. A line with a single dot ends it.")
+    def paste(self) -> None:
+        """Take several lines; a recognised text is offered to its analyzer."""
+        self.tell("Paste now. A line with a single dot ends it.")
         lines = []
         with suppress(EOFError):
             while (line := self.read_line("").rstrip("\r")) != ".":
                 lines.append(line)
         text = "\n".join(lines)
         if not text.strip():
-            self._tell("Nothing was pasted.")
+            self.tell("Nothing was pasted.")
             return
         detector = self.host.detect(text)
         if detector is not None:
             title = self.host.analyzers()[detector.analyzer].title
             question = f"This looks like: {detector.kind}. {title}? [Y/n] "
-            if self._confirmed(sanitize_line(question) + " "):
+            if self.confirmed(sanitize_line(question) + " "):
                 self._analyze(detector.analyzer, text)
                 return
-        self._answer(text)
+        self.ask(text)
 
-    def _confirmed(self, question: str) -> bool:
+    def confirmed(self, question: str) -> bool:
+        """Ask a question that is answered by yes where nothing is said."""
         try:
             return self.read_line(question).strip().lower() in {"", "y", "yes"}
         except EOFError:
@@ -144,19 +137,37 @@ class PlainConversation:
             except AssistantError:
                 raise
             except Exception as error:
-                self._tell(f"error: {sanitize_line(name)} failed ({sanitize_line(repr(error))})")
+                self.tell(f"error: {sanitize_line(name)} failed ({sanitize_line(repr(error))})")
                 return
             if cancel.is_set():
-                self._tell("stopped")
+                self.tell("stopped")
                 return
-        self._say(render_report(report))
+        self.say(render_report(report))
 
-    def _answer(self, text: str) -> None:
-        with stop_on_interrupt() as cancel:
-            self._stream(self.session.ask(text, cancel))
+    def ask(self, text: str) -> None:
+        """Answer a question; too long a one is shortened only as the person says."""
+        try:
+            with stop_on_interrupt() as cancel:
+                self.stream(self.session.ask(text, cancel))
+        except TooLongError as error:
+            self.tell(f"{error.message}.")
+            keep = self._part()
+            short = shortened(text, keep, self.session.fits) if keep else ""
+            if short:
+                with stop_on_interrupt() as cancel:
+                    self.stream(self.session.ask(short, cancel))
+            elif keep:
+                self.tell("Nothing of it fits.")
 
-    def _stream(self, events: Stream) -> None:
-        """Write whole words: a screen reader speaks what is flushed."""
+    def _part(self) -> Part | None:
+        try:
+            answer = self.read_line("Send its start, its end, or nothing? [s/e/N] ").strip().lower()
+        except EOFError:
+            return None
+        return "start" if answer[:1] == "s" else "end" if answer[:1] == "e" else None
+
+    def stream(self, events: Stream) -> None:
+        """Write whole sentences: a screen reader speaks what is flushed."""
         waiting = ""
         completion: Completion | None = None
         try:
@@ -165,7 +176,10 @@ class PlainConversation:
                     completion = event
                     continue
                 waiting += sanitize(event.text)
-                end = max(waiting.rfind(" "), waiting.rfind("\n")) + 1
+                ends = [match.end() for match in _SENTENCE.finditer(waiting)]
+                end = ends[-1] if ends else 0
+                if not end and len(waiting) > LONGEST_WAIT:
+                    end = waiting.rfind(" ") + 1
                 if end:
                     self._write(waiting[:end])
                     waiting = waiting[end:]
@@ -177,29 +191,31 @@ class PlainConversation:
 
     def _tell_what_matters(self, completion: Completion) -> None:
         if completion.stop_reason == "stopped":
-            self._tell("stopped; /continue goes on")
+            self.tell("stopped; /continue goes on")
         elif completion.stop_reason == "length":
-            self._tell("the answer reached its longest length; /continue goes on")
+            self.tell("the answer reached its longest length; /continue goes on")
         elif completion.stop_reason == "context":
-            self._tell("the model's window is full; /continue goes on without the oldest messages")
+            self.tell("the model's window is full; /continue goes on without the oldest messages")
         if self.session.sources:
             line = handbook_line({"sources": [s.to_json() for s in self.session.sources]})
-            self._tell(line[:1].lower() + line[1:])
+            self.tell(line[:1].lower() + line[1:])
         if self.session.handbook_error is not None:
-            self._tell(f"warning: {self.session.handbook_error} (answered without the handbook)")
+            self.tell(f"warning: {self.session.handbook_error} (answered without the handbook)")
         if self.session.dropped_messages:
-            self._tell(f"the {self.session.dropped_messages} oldest messages no longer fit")
+            self.tell(f"the {self.session.dropped_messages} oldest messages no longer fit")
         if self.session.storage_error is not None:
-            self._tell(f"warning: {self.session.storage_error} (the answer was not stored in full)")
+            self.tell(f"warning: {self.session.storage_error} (the answer was not stored in full)")
 
     def _write(self, text: str) -> None:
         self.output.write(text)
         self.output.flush()
 
-    def _say(self, text: str) -> None:
+    def say(self, text: str) -> None:
+        """Write a result."""
         self._write(text.rstrip() + "\n")
 
-    def _tell(self, text: str) -> None:
+    def tell(self, text: str) -> None:
+        """Write a line of the program's own."""
         self.messages.write(sanitize(text) + "\n")
         self.messages.flush()
 

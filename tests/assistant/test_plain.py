@@ -92,7 +92,7 @@ def test_quit_leaves_at_once(talk: Talk) -> None:
     assert talk("/quit", "never asked")[:2] == (0, "")
 
 
-def test_words_are_flushed_whole() -> None:
+def test_sentences_are_flushed_whole() -> None:
     written: list[str] = []
 
     class Output(io.StringIO):
@@ -104,15 +104,15 @@ def test_words_are_flushed_whole() -> None:
         def stream(
             self, messages: Sequence[Message], options: GenerationOptions, cancel: Event
         ) -> Iterator[Chunk | Completion]:
-            for piece in ("He", "llo", " wor", "ld, he", "re"):
+            for piece in ("He", "llo the", "re. How", " are", " you?\nFi", "ne, I", " hope"):
                 yield Chunk(piece)
-            yield Completion("Hello world, here", "end", 1, 5, 1.0, 1.0)
+            yield Completion("", "end", 1, 5, 1.0, 1.0)
 
     lines = iter(["q", "/quit"])
     PlainConversation(
         History(None), Pieces(), Host(), lambda _: next(lines), Output(), io.StringIO()
     ).run()
-    assert written == ["Hello ", "world, ", "here\n"]
+    assert written == ["Hello there. ", "How are you?\n", "Fine, I hope\n"]
 
 
 def test_new_begins_another_conversation(talk: Talk, history: History) -> None:
@@ -232,3 +232,58 @@ def test_piped_lines_are_questions_and_stdout_holds_answers_alone(
     assert captured.out == "Hello! What can I help you with?\n" * 2
     assert captured.err.count("warning: ") == 1
     assert "you>" not in captured.err
+
+
+def test_the_commands_of_the_full_screen_work_line_by_line(
+    talk: Talk, history: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = ScriptedChatModel(answers=("One.", "Two.", "Three."))
+    _, out, messages = talk(
+        "Where is my parcel?",
+        "/again",
+        "/versions",
+        "/versions 1",
+        "/edit Where is my letter?",
+        "/rename About post",
+        "/pin",
+        "/options temperature=0.5 seed=3",
+        "/system Be brief.",
+        "/export text",
+        "/new",
+        "/search letter",
+        "/open 1",
+        "/show",
+        "/histroy",
+        model=model,
+    )
+    assert out.startswith("One.\nTwo.\nOne.\nThree.\n")
+    assert "2. Two. (this one)" in messages
+    assert "temperature 0.5, max tokens 512, seed 3" in messages
+    assert "1. About post: Where is my *letter*?" in messages
+    assert "did you mean /history" in messages
+    assert out.endswith("You:\nWhere is my letter?\n\nFrontdesk:\nThree.\n")
+    [conversation] = history.conversations()
+    assert (conversation.title, conversation.pinned) == ("About post", True)
+    assert (conversation.system_prompt, conversation.options["seed"]) == ("Be brief.", 3)
+    assert "Where is my letter?" in (tmp_path / "about-post.txt").read_text()
+
+
+def test_delete_asks_and_private_keeps_nothing(talk: Talk, history: History) -> None:
+    talk("one", "/delete", "n")
+    assert history.counts()[0] == 1
+    talk("/open", "/private", "secret", "/search secret")
+    assert history.search("secret") == []
+    _, _, messages = talk("two", "/delete", "y")
+    assert "A new conversation begins." in messages
+    assert [c.title for c in history.conversations()] == ["one"]
+
+
+@pytest.mark.parametrize(("said", "sent"), [("s", "w0 "), ("e", " w59"), ("", "")])
+def test_too_long_a_question_is_shortened_only_as_one_says(
+    talk: Talk, history: History, said: str, sent: str
+) -> None:
+    model = ScriptedChatModel(context_length=40, options=GenerationOptions(max_tokens=20))
+    talk(" ".join(f"w{n}" for n in range(60)), said, model=model)
+    assert len(model.prompts) == bool(sent)
+    assert not sent or sent in model.prompts[0][-1].content
