@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import pty
-import select
 import shutil
 import signal
-import struct
 import subprocess
 import sys
-import termios
 import time
-from fcntl import ioctl
 from pathlib import Path
 
 import pytest
@@ -21,6 +16,7 @@ import pytest
 from assistant.history import History
 from assistant.paths import database_path
 from tests.end_to_end.conftest import REPOSITORY
+from tests.support.terminal import Terminal
 
 LONG = "Tell me everything about passwords, in many words."
 
@@ -74,54 +70,6 @@ def test_what_was_said_survives_the_death_of_the_program(program, tmp_path, how,
     said = (seen + rest).decode("utf-8", "ignore")
     assert messages[1]["content"]
     assert said.startswith(messages[1]["content"][:20])
-
-
-class Terminal:
-    """A program on a pseudo-terminal of a given size; keeps everything it wrote."""
-
-    def __init__(self, *arguments: str, columns: int, rows: int) -> None:
-        self.written = b""
-        self.process, self.descriptor = pty.fork()
-        if self.process == 0:
-            os.environ |= {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
-            os.execv(sys.executable, [sys.executable, "-m", "assistant", *arguments])  # noqa: S606
-        ioctl(self.descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-
-    def wait_for(self, text: bytes, seconds: float = 60) -> None:
-        end = time.monotonic() + seconds
-        while text not in self.written:
-            assert time.monotonic() < end, self.written[-2000:]
-            self._read(0.2)
-
-    def settle(self) -> None:
-        """Read until the program has been silent for a second."""
-        seen = -1
-        while seen != len(self.written):
-            seen = len(self.written)
-            end = time.monotonic() + 1
-            while time.monotonic() < end:
-                self._read(0.2)
-
-    def _read(self, seconds: float) -> bool:
-        if not select.select([self.descriptor], [], [], seconds)[0]:
-            return True
-        try:
-            block = os.read(self.descriptor, 65536)
-        except OSError:  # the program has closed its side
-            return False
-        self.written += block
-        return bool(block)
-
-    def send(self, keys: bytes) -> None:
-        os.write(self.descriptor, keys)
-
-    def exit_code(self, seconds: float = 30) -> int:
-        end = time.monotonic() + seconds
-        while self._read(0.2) and time.monotonic() < end:
-            pass
-        _, status = os.waitpid(self.process, 0)
-        os.close(self.descriptor)
-        return os.waitstatus_to_exitcode(status)
 
 
 @pytest.mark.parametrize("columns", [100, 40])
