@@ -126,3 +126,14 @@ class ReadsHandbook(Protocol):
         Raises:
             ModelError: the handbook cannot be read.
         """
+
+
+@runtime_checkable
+class ShowsTokens(Protocol):
+    """What a model may offer beside ``ChatModel``: the prompt as it reads it."""
+
+    def tokens(self, messages: Sequence[Message]) -> list[tuple[str, bool]]:
+        """Return the tokens of the prompt these messages make: text, and whether it is special.
+
+        Bytes of a character that is split between tokens show as U+FFFD.
+        """

@@ -16,7 +16,7 @@ from assistant.handbook.reading import Source, fitted_prompt
 from assistant.history import History, MessageStatus, StoredMessage
 from assistant.options import differences, restored_options
 from assistant.text import sanitize_line
-from assistant.window import fit_window
+from assistant.window import RESERVED_FOR_ANSWER, fit_window
 
 # A generator, so that a reader that goes away can close it: the answer is then stored as stopped.
 Stream: TypeAlias = Generator[Chunk | Completion, None, None]
@@ -92,6 +92,11 @@ class ChatSession:
         """
         return self._prompt(self.messages(), question if question and question.strip() else None)
 
+    def fits(self, question: str) -> bool:
+        """Whether a question leaves room for an answer in the model's window."""
+        room = self.model.context_length - min(self.options.max_tokens, RESERVED_FOR_ANSWER)
+        return self.model.count_tokens([*self._system(), Message("user", question)]) <= room
+
     def messages(self) -> list[StoredMessage]:
         """Return the messages of the current branch, oldest first."""
         return self.history.messages(self.conversation_id) if self.conversation_id else []
@@ -125,13 +130,19 @@ class ChatSession:
         before = branch[: ids.index(edited.id)]
         return self._ask(text, edited.parent_id or ROOT, before, cancel)
 
-    def regenerate(self, cancel: Event) -> Stream:
-        """Answer the last question once more; the new answer is a sibling of the old one.
+    def regenerate(self, cancel: Event, message_id: str = "") -> Stream:
+        """Answer a question once more; the new answer is a sibling of the old one.
+
+        Args:
+            message_id: the question or its answer; empty takes the last question.
 
         Raises:
             BadInputError: nothing was asked yet.
         """
         branch = self.messages()
+        if message_id:
+            ids = [message.id for message in branch]
+            branch = branch[: ids.index(message_id) + 1 if message_id in ids else 0]
         while branch and branch[-1].role != "user":
             branch.pop()
         if not branch:
@@ -187,11 +198,14 @@ class ChatSession:
             return self.options.updated(seed=secrets.randbelow(2**31))
         return self.options
 
+    def _system(self) -> list[Message]:
+        return [Message("system", self.system_prompt)] if self.system_prompt.strip() else []
+
     def _prompt(self, branch: list[StoredMessage], question: str | None = None) -> list[Message]:
         messages = [Message(m.role, m.content) for m in branch if m.content.strip()]
         if question is not None:
             messages.append(Message("user", question))
-        system = [Message("system", self.system_prompt)] if self.system_prompt.strip() else []
+        system = self._system()
         self.handbook_error = None
         try:
             prompt = fitted_prompt(system, messages, self.model, self.options.max_tokens)

@@ -34,6 +34,15 @@ class ScriptedChatModel:
         """Number of words."""
         return sum(len(message.content.split()) + 2 for message in messages)
 
+    def tokens(self, messages: Sequence[Message]) -> list[tuple[str, bool]]:
+        """The words, after a mark for each message's role."""
+        parts: list[tuple[str, bool]] = []
+        for message in messages:
+            parts.append((f"<{message.role}>", True))
+            parts += [(f" {word}", False) for word in message.content.split()]
+            parts.append(("\n", True))
+        return parts
+
     def stream(
         self, messages: Sequence[Message], options: GenerationOptions, cancel: Event
     ) -> Iterator[Chunk | Completion]:

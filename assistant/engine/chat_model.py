@@ -76,6 +76,14 @@ class OnnxChatModel:
             return []
         return [(found.entry, found.score) for found in self._handbook.get().find(questions)]
 
+    def tokens(self, messages: Sequence[Message]) -> list[tuple[str, bool]]:
+        """Text of each token of the prompt these messages make; see ``ShowsTokens``."""
+        names = {number: name for name, number in self.bundle.tokenizer_spec.special_tokens.items()}
+        return [
+            (names[i], True) if i in names else (self.tokenizer.decode([i]), False)
+            for i in encode_prompt(messages, self.tokenizer)
+        ]
+
     def stream(
         self, messages: Sequence[Message], options: GenerationOptions, cancel: Event
     ) -> Iterator[Chunk | Completion]:

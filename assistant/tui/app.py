@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import ClassVar, Protocol
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
+from textual.theme import Theme
 from textual.widgets import TextArea
 
 from assistant.chat import ChatModel
 from assistant.errors import AssistantError, ExitCode, StorageError
 from assistant.history import History
 from assistant.plugin_api import Analyzer, Detector, SlashCommand
+from assistant.tui import clipboard
 from assistant.tui.screens.chat import ChatScreen
 from assistant.tui.settings import SETTINGS_FILE, Settings
 from assistant.tui.themes import DARK, THEMES
+from assistant.tui.user_themes import THEMES_FOLDER, user_themes
 
 CRASH_FILE = "crash.log"
+STILL_VARIABLE = "FRONTDESK_REDUCED_MOTION"
 
 
 class Plugins(Protocol):
@@ -48,10 +54,12 @@ class FrontdeskApp(App[None]):
         settings: what is remembered between runs; None remembers nothing.
         conversation_id: the conversation to open; None opens the most recent one.
         notice: one line to show at the start, e.g. why the history is private.
+        model_named: gives what loads the model of a name; None where there is no other.
+        themes: themes of the person's own.
     """
 
     TITLE = "Frontdesk"
-    CSS_PATH = "frontdesk.tcss"
+    CSS_PATH = ["frontdesk.tcss", "screens.tcss"]  # noqa: RUF012 - as the base class declares it
     ENABLE_COMMAND_PALETTE = True
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - as the base class declares it
         (0, "-tiny"),
@@ -60,6 +68,7 @@ class FrontdeskApp(App[None]):
     ]
     VERTICAL_BREAKPOINTS = [(0, "-short"), (28, "-tall")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+z", "suspend_process", "Sleep", show=False, priority=True, system=True),
         Binding("ctrl+q", "quit", "Quit", priority=True),
         Binding("ctrl+c", "interrupt", "Stop or quit", show=False, priority=True, system=True),
     ]
@@ -72,9 +81,13 @@ class FrontdeskApp(App[None]):
         settings: Settings | None = None,
         conversation_id: str | None = None,
         notice: str = "",
+        model_named: Callable[[str], Callable[[], ChatModel]] | None = None,
+        themes: Iterable[Theme] = (),
     ) -> None:
         super().__init__()
         self.settings = settings or Settings()
+        self.model_named = model_named
+        self._themes = [*THEMES, *themes]
         self.chat = ChatScreen(history, load_model, plugins, conversation_id, notice)
         self.crash: Exception | None = None
 
@@ -84,8 +97,9 @@ class FrontdeskApp(App[None]):
 
     def on_mount(self) -> None:
         """Apply the theme and take the signals that ask a program to leave."""
-        for theme in THEMES:
+        for theme in self._themes:
             self.register_theme(theme)
+        self._set_motion()
         wanted = self.settings.get("theme", DARK.name)
         self.theme = wanted if wanted in self.available_themes else DARK.name
         self.theme_changed_signal.subscribe(self, self._remember_theme)
@@ -97,6 +111,22 @@ class FrontdeskApp(App[None]):
     def _remember_theme(self, _theme: object) -> None:
         self.settings.set("theme", self.theme)
 
+    def _set_motion(self) -> None:
+        """Let nothing move, nor blink, where a person does not want it."""
+        still = bool(os.environ.get(STILL_VARIABLE)) or self.settings.get("motion", "") == "still"
+        if still:
+            self.animation_level = "none"
+        for area in self.chat.query(TextArea):
+            area.cursor_blink = not still
+
+    def action_toggle_motion(self) -> None:
+        """Stop animations and the blinking cursor, or allow them."""
+        still = self.settings.get("motion", "") == "still"
+        self.settings.set("motion", "moving" if still else "still")
+        self.animation_level = "full" if still else "none"
+        self._set_motion()
+        self.notify("Things move again" if still else "Nothing moves or blinks", markup=False)
+
     async def action_interrupt(self) -> None:
         """Copy what is selected, else stop what is running, else leave."""
         selected = self.screen.get_selected_text()
@@ -106,7 +136,7 @@ class FrontdeskApp(App[None]):
         if await self.chat.stop_everything():
             return
         if selected:
-            self.copy_to_clipboard(selected)
+            clipboard.copy(self, selected)
             self.screen.clear_selection()
         else:
             self.exit()
@@ -117,6 +147,7 @@ class FrontdeskApp(App[None]):
             for title, description, callback in self.chat.palette():
                 yield SystemCommand(title, description, callback)
         yield SystemCommand("Theme", "Choose the colours", self.action_change_theme)
+        yield SystemCommand("Motion", "Allow or stop animations", self.action_toggle_motion)
         yield SystemCommand("Quit", "Leave the program", self.action_quit)
 
     def _handle_exception(self, error: Exception) -> None:
@@ -145,9 +176,12 @@ def run_app(
     from assistant.plugin_host import PluginHost
 
     settings, notice = Settings(), ""
+    themes: list[Theme] = []
     try:
         directory = ensure_data_directory()
         settings = Settings(directory / SETTINGS_FILE)
+        themes, wrong = user_themes(directory / THEMES_FOLDER)
+        notice = ". ".join(str(error) for error in wrong)
         history = History(database_path())
         history.recover()
     except StorageError as error:
@@ -159,7 +193,14 @@ def run_app(
         plugins = PluginHost()
         plugins.slash_commands()  # a broken plugin says so now, not into the screen
         app = FrontdeskApp(
-            history, model_loader(model_name, handbook), plugins, settings, conversation_id, notice
+            history,
+            model_loader(model_name, handbook),
+            plugins,
+            settings,
+            conversation_id,
+            notice,
+            partial(model_loader, handbook=handbook),
+            themes,
         )
         app.run()
     finally:

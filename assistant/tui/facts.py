@@ -61,6 +61,14 @@ class AnswerFailed(Message):
 
 
 @dataclass
+class TextShortened(Message):
+    """What is left of a message that was too long; "" when nothing of it fits."""
+
+    text: str
+    editing: str
+
+
+@dataclass
 class CheckAdvanced(Message):
     """A plugin's job reports progress in [0, 1]."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from assistant.plugin_api import Analyzer, Detector
 from assistant.text import byte_size, normalize_newlines, sanitize
@@ -28,15 +29,15 @@ class PastedText:
     kind: str = "text"
     analyzers: tuple[Analyzer, ...] = ()
 
-    @property
+    @cached_property
     def text(self) -> str:
         """The paste without control characters: what is shown, sent or inserted."""
         return sanitize(self.raw)
 
-    @property
+    @cached_property
     def label(self) -> str:
         """For people, e.g. "Pasted e-mail, 48 lines, 2.1 kB"."""
-        lines = len(self.text.strip("\n").split("\n"))
+        lines = self.text.strip("\n").count("\n") + 1
         return f"Pasted {self.kind}, {lines} line{'s' * (lines != 1)}, {size(self.raw)}"
 
 

@@ -1,4 +1,4 @@
-"""What the interface remembers between runs: the theme."""
+"""What the interface remembers between runs: the theme, whether things may move."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Settings:
             return
         try:
             values = json.loads(self.path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return
         if isinstance(values, dict):
             self._values = values

@@ -5,7 +5,7 @@ import json
 from threading import Event
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from assistant.chat import GenerationOptions
@@ -53,7 +53,11 @@ def test_a_wrong_option_says_what_would_be_right(text: str, said: str) -> None:
     assert said in str(caught.value)
 
 
-@given(st.dictionaries(st.sampled_from([*OPTIONS, "other"]), st.integers() | st.text() | st.none()))
+VALUES = st.integers() | st.text(max_size=5) | st.none()
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.dictionaries(st.sampled_from([*OPTIONS, "other"]), VALUES, max_size=4))
 def test_whatever_was_stored_gives_usable_options(stored: dict) -> None:
     options = restored_options(stored, USUAL)
     for name, option in OPTIONS.items():

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from assistant.window import Part, shortened
@@ -26,6 +26,7 @@ def test_a_question_before_a_quote_stays() -> None:
     assert shortened(text, "end", at_most(2), fixed=13) == ""
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text(max_size=80), st.sampled_from(["start", "end"]), st.integers(0, 80))
 def test_as_much_as_fits_is_kept(text: str, keep: Part, limit: int) -> None:
     kept = shortened(text, keep, lambda part: len(part) <= limit)

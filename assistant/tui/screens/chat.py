@@ -1,4 +1,4 @@
-"""Keys, slash commands and checks of pastes, over the open conversation."""
+"""The screen of the program: its keys, its slash commands, its palette."""
 
 from __future__ import annotations
 
@@ -9,70 +9,116 @@ from textual import on
 from textual.binding import Binding, BindingType
 from textual.events import Key, Paste, Resize
 
-from assistant.plugin_api import Analyzer
 from assistant.text import sanitize_line
-from assistant.tui.screens.confirm import ConfirmScreen
-from assistant.tui.screens.conversation import ConversationScreen
-from assistant.tui.screens.help import HelpScreen
+from assistant.tui.screens.checks import ChecksScreen
+from assistant.tui.screens.help import HelpScreen, help_sections
+from assistant.tui.screens.jump import JumpScreen
 from assistant.tui.screens.rooms import WIDE
-from assistant.tui.screens.search import SearchScreen
-from assistant.tui.widgets.check import Check
 from assistant.tui.widgets.desk import Desk
-from assistant.tui.widgets.notice import Notice
-from assistant.tui.widgets.paste_chip import PasteChip
-from assistant.tui.widgets.report_card import ReportCard
-from assistant.tui.widgets.sidebar import UNTITLED, Sidebar
 from assistant.tui.widgets.welcome import Welcome
 
+Action = Callable[[], Awaitable[None] | None]
 
-class ChatScreen(ConversationScreen):
+
+class ChatScreen(ChecksScreen):
     """The conversation with everything a person can do to it."""
 
+    HELP = """\
+Everywhere
+Esc: Stop the answer or a check, else go back to the composer
+Ctrl+N: New conversation
+Ctrl+F: Search all conversations
+Ctrl+R: Answer the last question again
+Ctrl+G: Go on with a stopped answer
+Alt+Left, Alt+Right: The other versions of the last answer
+Ctrl+Y: Copy the answer
+Ctrl+L: See exactly what the model will read
+Alt+J: Jump to anything on the screen by its letter
+PgUp, PgDn: Scroll
+Ctrl+P: All commands
+Ctrl+Z: Put the program to sleep; fg wakes it
+Ctrl+C: Stop the answer, else leave
+Ctrl+Q: Leave
+"""
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "stop", "Stop", priority=True),
         Binding("escape", "leave", "Back to the composer", show=False),
+        Binding("f1", "help", "Help", priority=True),
         Binding("ctrl+n", "new", "New", priority=True),
         Binding("ctrl+b", "toggle_sidebar", "Chats", priority=True),
         Binding("ctrl+f", "search", "Search", priority=True),
         Binding("ctrl+g", "continue", "Continue", priority=True),
         Binding("ctrl+r", "regenerate", "Again", priority=True),
         Binding("ctrl+y", "copy", "Copy", priority=True),
+        Binding("ctrl+l", "context", "Context", priority=True),
+        Binding("ctrl+o", "editor", "Editor", show=False, priority=True),
+        Binding("alt+j", "jump", "Jump", show=False, priority=True),
         Binding("alt+left", "version(-1)", "Version before", show=False, priority=True),
         Binding("alt+right", "version(1)", "Version after", show=False, priority=True),
-        Binding("f1", "help", "Help", priority=True),
     ]
 
-    _check: Check | None = None
-    _checked_chip: PasteChip | None = None
+    async def on_mount(self) -> None:
+        """Let commands complete what may follow them."""
+        self.slash.choices |= {
+            "theme": self.theme_words,
+            "model": self.model_words,
+            "options": self.option_words,
+            "copy": lambda before: (
+                [] if before else [("code", "the last block of code"), ("all", "the conversation")]
+            ),
+            "export": lambda before: (
+                []
+                if before
+                else [("markdown", ""), ("json", "with all versions"), ("text", "no signs")]
+            ),
+        }
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer only what can be done now."""
-        if action == "stop":
-            return self.busy or self._check is not None
-        if action == "continue":
-            return self.can_continue and self.model is not None
-        if action == "regenerate":
-            asked = bool(self.transcript.last_question)
-            return asked and not self.busy and self.model is not None
-        if action == "copy":
-            return self.last_answer is not None and not self.busy
-        return True
+        if action == "message":
+            return self.can_act(str(parameters[0]))
+        ready, among_messages = self.model is not None, self.chosen is not None
+        last = not self.busy and not among_messages
+        offered = {
+            "stop": self.busy or self.check is not None,
+            "continue": self.can_continue and ready and last,
+            "regenerate": bool(self.transcript.last_question) and ready and last,
+            "copy": self.last_answer is not None and last,
+            "context": ready,
+        }
+        return offered.get(action, True)
 
-    def palette(self) -> Iterator[tuple[str, str, Callable[[], Awaitable[None] | None]]]:
+    def palette(self) -> Iterator[tuple[str, str, Action]]:
         """Yield title, help and callback of what can be done now, for the command palette."""
+        if self.busy or self.check is not None:
+            yield "Stop", "What was said stays", self.action_stop
         yield "New conversation", "This one stays in the history", self.action_new
+        if self.store is self.history:
+            yield "Private conversation", "It never touches the disk", self.action_private
         yield "Search", "All conversations, full text", self.action_search
         yield "Conversations", "Show or hide the list", self.action_toggle_sidebar
-        if self.check_action("copy", ()):
+        if self.last_answer is not None and not self.busy:
             yield "Copy answer", "The last one, as Markdown", self.action_copy
         if self.check_action("regenerate", ()):
             yield "Answer again", "Another answer to the last question", self.action_regenerate
         if self.check_action("continue", ()):
             yield "Continue", "Go on with the last answer", self.action_continue
         if self.conversation_id is not None:
+            yield "Edit question", "Ask the last one anew", self.action_edit
+            yield "Copy conversation", "All of it", lambda: self.action_copy("all")
+            yield "Export", "Write this conversation to a Markdown file", self.action_export
+        if self.conversation_id is not None and self.store is self.history:
+            yield "Rename conversation", "Another title", self.action_rename
+            yield "Pin conversation", "Keep it at the top, or let it go", self.action_pin
             yield "Delete conversation", "For good", self.action_delete
-        yield "Model", "What answers, and how", self.action_model
+        if self.model is not None:
+            yield "Context", "Exactly what the model will read", self.action_context
+            yield "Options", "How answers are sampled", self.action_options
+            yield "System prompt", "Of this conversation", self.action_system
+        yield "Model", "Choose what answers", self.action_model
         yield "Plugins", "What they add", self.action_plugins
+        yield "Editor", "Write in $EDITOR", self.action_editor
+        yield "Jump", "To anything on the screen", self.action_jump
         yield "Help", "Keys and commands", self.action_help
 
     # --- slash commands ------------------------------------------------------------------
@@ -85,7 +131,7 @@ class ChatScreen(ConversationScreen):
         if words and "/" not in words[0] and "\n" not in text:
             await self._run_slash(text)
         else:
-            await self.ask(text)
+            await self.ask(text, event.fixed, event.editing)
 
     async def _run_slash(self, text: str) -> None:
         command, name, argument = self.slash.parse(text)
@@ -97,10 +143,9 @@ class ChatScreen(ConversationScreen):
             return
         self.desk.composer.load_text("")
         if command.plugin is not None:
-            plugin = command.plugin
-            await self._start_check(Check(command.usage, lambda _p, _c: plugin.run(argument)))
+            await self.run_plugin(f"/{name} {argument}".strip(), command.plugin, argument)
             return
-        action = getattr(self, f"action_{command.action}")
+        action = getattr(self, f"action_{command.name}")
         result = action(argument) if command.argument else action()
         if result is not None:
             await result
@@ -114,175 +159,38 @@ class ChatScreen(ConversationScreen):
 
     def action_leave(self) -> None:
         """Close what is open around the composer and return to it."""
-        if not self.desk.close_completions():
-            self._hide_overlay()
-            self.desk.composer.focus()
-
-    async def action_new(self) -> None:
-        """Start a new conversation."""
-        await self._go_to(None)
-
-    def action_toggle_sidebar(self) -> None:
-        """Show or hide the list of conversations."""
-        if self.sidebar.display:
-            self.sidebar.display = False
-            self.desk.composer.focus()
-        else:
-            self.action_history()
-
-    def action_history(self) -> None:
-        """Go to the list of conversations."""
-        self.sidebar.display = True
-        self.sidebar.focus_list()
-
-    def action_search(self, query: str = "") -> None:
-        """Search all conversations."""
-
-        async def opened(conversation_id: str | None) -> None:
-            if conversation_id is not None:
-                await self._go_to(conversation_id)
-
-        self.app.push_screen(SearchScreen(self.history, query), opened)
-
-    def action_rename(self, title: str) -> None:
-        """Rename the conversation."""
-        if self.conversation_id is None:
-            self.app.notify("There is nothing to rename yet", markup=False)
+        if self.desk.close_completions():
             return
-        with self.problems_shown():
-            self.history.rename(self.conversation_id, title)
-        self.conversation_changed()
-
-    def action_delete(self) -> None:
-        """Delete the conversation for good, after a question."""
-        if self.conversation_id is not None:
-            self._ask_to_delete(self.conversation_id)
-        else:
-            self.app.notify("There is nothing to delete yet", markup=False)
-
-    def _ask_to_delete(self, conversation_id: str) -> None:
-        async def answered(agreed: bool | None) -> None:
-            if not agreed:
-                return
-            if conversation_id == self.conversation_id:
-                await self.open_conversation(None)
-            with self.problems_shown():
-                self.history.delete(conversation_id)
-            self.conversation_changed()
-            self.desk.composer.focus()
-
-        with self.problems_shown():
-            title = self.history.conversation(conversation_id).title or UNTITLED
-            question = f"Delete “{sanitize_line(title, 40)}”?"
-            detail = "Its text is removed from the database. This cannot be undone."
-            self.app.push_screen(ConfirmScreen(question, detail, "Delete"), answered)
-
-    def action_copy(self) -> None:
-        """Copy the last answer."""
-        if self.last_answer is None:
-            self.app.notify("There is no answer yet", markup=False)
+        if self.desk.composer.has_focus and self.desk.stop_editing():
             return
-        self.app.copy_to_clipboard(self.last_answer.content)
-        self.app.notify("Answer copied", timeout=2, markup=False)
+        self._hide_overlay()
+        self.desk.composer.focus()
 
     async def action_regenerate(self) -> None:
         """Answer the last question again."""
         await self.regenerate()
 
     async def action_version(self, step: int) -> None:
-        """Show another version of the last answer."""
-        await self.show_version(step)
+        """Show another version of the chosen message or the last answer."""
+        await self.show_version(step, self.chosen.message_id if self.chosen is not None else "")
 
     async def action_continue(self) -> None:
         """Go on with the last answer."""
         await self.continue_answer()
 
-    async def action_model(self) -> None:
-        """Show the model; load it again when it could not be loaded."""
-        if self.model is None:
-            if self.model_error is not None:
-                self.load_model()
-            return
-        options = self.model.options
-        sampling = f"temperature {options.temperature:g}" if options.temperature else "greedy"
-        await self.transcript.add(
-            Notice(
-                f"{sanitize_line(self.model.name)}: {self.model.context_length} tokens of context, "
-                f"answers of at most {options.max_tokens} tokens, {sampling}",
-                "It runs on this computer",
-            )
-        )
-
-    async def action_plugins(self) -> None:
-        """Show what the plugins add."""
-        analyzers = [f"· {sanitize_line(a.title)}" for a in self.plugins.analyzers().values()]
-        commands = [
-            f"· {c.usage}  {c.help}" for c in self.slash.commands.values() if c.plugin is not None
-        ]
-        text = "\n".join(["Plugins add", *analyzers, *commands])
-        if not analyzers and not commands:
-            text = "No plugin adds anything here"
-        await self.transcript.add(Notice(text, "`assistant plugins list` shows their state"))
-
     def action_help(self) -> None:
         """Show keys and commands."""
-        self.app.push_screen(HelpScreen(self.slash.commands.values()))
+        self.app.push_screen(HelpScreen(help_sections(self), self.slash.commands.values()))
+
+    def action_jump(self) -> None:
+        """Give everything on the screen a letter."""
+        self.app.push_screen(JumpScreen(self))
 
     async def action_quit(self) -> None:
         """Leave the program."""
         self.app.exit()
 
-    # --- pastes and checks ---------------------------------------------------------------
-
-    @on(Desk.AnalysisAsked)
-    async def _analysis_asked(self, event: Desk.AnalysisAsked) -> None:
-        chip, analyzer = event.chip, event.analyzer
-        if self._check is not None:
-            self.app.notify("One check at a time. Esc cancels it", markup=False)
-            return
-        chip.display = False
-        self._checked_chip = chip
-        await self._start_check(self._check_of(analyzer, chip))
-        self.desk.composer.focus()
-
-    @staticmethod
-    def _check_of(analyzer: Analyzer, chip: PasteChip) -> Check:
-        raw = chip.pasted.raw
-        title = f"{analyzer.title}: {chip.pasted.label}"
-        return Check(title, lambda p, c: analyzer.analyze(raw, p, c), chip.pasted)
-
-    async def _start_check(self, check: Check) -> None:
-        self._check = check
-        await self.transcript.add(check)
-        self.transcript.follow()
-        self.refresh_bindings()
-
-    def cancel_check(self) -> bool:
-        """Cancel the running check; tell whether there was one."""
-        if self._check is None:
-            return False
-        self._check.cancel()
-        return True
-
-    @on(Check.Ended)
-    async def _check_ended(self, event: Check.Ended) -> None:
-        chip, self._checked_chip = self._checked_chip, None
-        if chip is not None and event.done:
-            await chip.remove()
-        elif chip is not None:
-            chip.display = True
-        self._check = None
-        if event.done:
-            self.transcript.show_start(event.check)
-        elif not event.check.query(Notice):  # cancelled: there is nothing to read
-            await event.check.remove()
-        self.refresh_bindings()
-
-    @on(ReportCard.DiscussAsked)
-    async def _discuss_asked(self, event: ReportCard.DiscussAsked) -> None:
-        await self.desk.attach(event.pasted)
-
-    # --- the rest ------------------------------------------------------------------------
+    # --- keys, pastes, sizes -------------------------------------------------------------
 
     @on(Welcome.Chosen)
     async def _example_chosen(self, event: Welcome.Chosen) -> None:
@@ -295,9 +203,12 @@ class ChatScreen(ConversationScreen):
             self.transcript.scroll_page_up(animate=False)
         elif event.key == "pagedown":
             self.transcript.scroll_page_down(animate=False)
+        elif event.key in {"alt+up", "alt+down"}:
+            self.recall_step(-1 if event.key == "alt+up" else 1)
+        elif event.key == "down":
+            self.edit_step(1)
         elif event.key == "up" and not self.transcript.focus_examples():
-            self.desk.composer.load_text(self.transcript.last_question)
-            self.desk.composer.move_cursor(self.desk.composer.document.end)
+            self.edit_step(-1)
 
     def on_paste(self, event: Paste) -> None:
         """Take a paste that arrived while the focus was elsewhere."""
@@ -305,31 +216,16 @@ class ChatScreen(ConversationScreen):
         self.desk.composer.take_paste(event.text)
 
     def on_key(self, event: Key) -> None:
-        """Typing goes into the composer wherever the focus is."""
+        """Typing goes into the composer wherever the focus is, but for keys that mean something."""
         composer = self.desk.composer
-        if event.is_printable and event.character and not composer.has_focus:
-            event.stop()
-            composer.focus()
-            composer.insert(event.character)
-
-    @on(Sidebar.Chosen)
-    async def _conversation_chosen(self, event: Sidebar.Chosen) -> None:
-        await self._go_to(event.conversation_id)
-
-    @on(Sidebar.DeleteAsked)
-    def _delete_asked(self, event: Sidebar.DeleteAsked) -> None:
-        self._ask_to_delete(event.conversation_id)
-
-    async def _go_to(self, conversation_id: str | None) -> None:
-        self.cancel_check()
-        if conversation_id is None or conversation_id != self.conversation_id:
-            await self.open_conversation(conversation_id)
-        self._hide_overlay()
-        self.desk.composer.focus()
-
-    def _hide_overlay(self) -> None:
-        if self.app.size.width < WIDE:
-            self.sidebar.display = False
+        if composer.has_focus or not event.is_printable or not event.character:
+            return
+        active = self.active_bindings.get(event.key)
+        if active is not None and active.enabled and active.node is not self:
+            return
+        event.stop()
+        composer.focus()
+        composer.insert(event.character)
 
     async def stop_everything(self) -> bool:
         """Stop the check or the answer; tell whether something ran."""

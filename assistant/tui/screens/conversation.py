@@ -1,4 +1,4 @@
-"""What is open and being answered: the model, the conversation, the stream of an answer.
+"""What is open and being answered: the conversation, the stream of an answer.
 
 Every change of state happens on the interface's thread, in handlers of facts that workers post.
 """
@@ -6,29 +6,33 @@ Every change of state happens on the interface's thread, in handlers of facts th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING
 
 from textual import on
 
-from assistant.chat import ChatModel, Chunk, Completion
-from assistant.errors import AssistantError, BadInputError
+from assistant.chat import Chunk, Completion
+from assistant.errors import AssistantError, BadInputError, TooLongError
 from assistant.history import History, StoredMessage
 from assistant.session import ChatSession
-from assistant.tui.answering import Answering, unexpected
+from assistant.tui.answering import Answering
 from assistant.tui.facts import (
     AnswerFailed,
     AnswerFinished,
     AnswerGrew,
     AnswerStarted,
-    ModelFailed,
-    ModelLoaded,
+    TextShortened,
 )
-from assistant.tui.screens.rooms import WIDE, RoomsScreen
+from assistant.tui.screens.loading import LoadingScreen, LoadModel
+from assistant.tui.screens.rooms import WIDE
 from assistant.tui.widgets.answer import Answer
+from assistant.tui.widgets.entry import note_of
 from assistant.tui.widgets.notice import Notice
 from assistant.tui.widgets.question import Question
-from assistant.tui.widgets.transcript import note_of
+from assistant.tui.widgets.too_long import TooLong
+from assistant.window import shortened
 
 if TYPE_CHECKING:
     from assistant.tui.app import Plugins
@@ -36,33 +40,42 @@ if TYPE_CHECKING:
 SessionStream = Callable[[ChatSession, Event], Iterator[Chunk | Completion]]
 
 
-class ConversationScreen(RoomsScreen):
+@dataclass(frozen=True)
+class Asked:
+    """The question being answered, to give back if it is refused; see ``Desk.Sent``."""
+
+    text: str
+    fixed: int = 0
+    editing: str = ""
+
+
+class ConversationScreen(LoadingScreen):
     """The rooms with one conversation in them.
 
     Attributes:
+        history: what is kept.
+        store: where the open conversation is: the history, or memory for a private one.
         conversation_id: the open conversation; None until its first question is stored.
+        last_answer: as it is stored.
     """
 
     def __init__(
         self,
         history: History,
-        load_model: Callable[[], ChatModel],
+        load_model: LoadModel,
         plugins: Plugins,
         conversation_id: str | None = None,
         notice: str = "",
     ) -> None:
-        super().__init__(plugins)
-        self.history = history
+        super().__init__(load_model, plugins)
+        self.history = self.store = history
         self.conversation_id = conversation_id
-        self.model: ChatModel | None = None
-        self.model_error: AssistantError | None = None
         self.last_answer: StoredMessage | None = None
-        self._load_model = load_model
         self._notice = notice
         self._answering = Answering(self)
         self._session: ChatSession | None = None
-        self._waiting = ""  # a question sent before the model was there
-        self._asked = ""  # the question being answered, to give back if it is refused
+        self._asked: Asked | None = None
+        self._waiting = False  # a question was sent before the model was there
 
     async def on_mount(self) -> None:
         """Show the last conversation and begin to load the model; neither waits for the other."""
@@ -70,12 +83,12 @@ class ConversationScreen(RoomsScreen):
         self.load_model()
         conversation_id = self.conversation_id
         with self.problems_shown():
-            if conversation_id is None and (newest := self.history.conversations(limit=1)):
-                conversation_id = newest[0].id
+            if conversation_id is None and (newest := self.history.latest()):
+                conversation_id = newest.id
         await self.open_conversation(conversation_id)
         for line in (self._notice, *self.history.warnings):
             if line:
-                await self.transcript.mount(Notice(line, kind="problem"))
+                await self.transcript.note(Notice(line, kind="problem"))
 
     def on_unmount(self) -> None:
         """Let the worker end."""
@@ -84,7 +97,7 @@ class ConversationScreen(RoomsScreen):
     @property
     def busy(self) -> bool:
         """Whether an answer is being given or waited for."""
-        return self._answering.busy or bool(self._waiting)
+        return self._answering.busy or self._waiting
 
     @property
     def can_continue(self) -> bool:
@@ -94,78 +107,77 @@ class ConversationScreen(RoomsScreen):
             return False
         return answer.status != "complete" or answer.statistics.get("stop_reason") != "end"
 
-    # --- the model -----------------------------------------------------------------------
+    def session(self) -> ChatSession | None:
+        """The open conversation with the model; None while there is no model."""
+        if self._session is None and self.model is not None:
+            with self.problems_shown():
+                self._session = ChatSession(
+                    self.store, self.model, conversation_id=self.conversation_id
+                )
+        return self._session
 
-    def load_model(self) -> None:
-        """Load the model on a worker thread."""
-        self.model_error = None
-        self.status.change(model="", state="loading the model")
-        self.run_worker(self._load_and_tell, name="model", thread=True, exit_on_error=False)
-
-    def _load_and_tell(self) -> None:
-        try:
-            self.post_message(ModelLoaded(self._load_model()))
-        except AssistantError as error:
-            self.post_message(ModelFailed(error))
-        except Exception as error:  # the history stays readable whatever a bundle does
-            self.post_message(ModelFailed(unexpected("The model cannot be loaded", error)))
-
-    @on(ModelLoaded)
-    async def _model_loaded(self, fact: ModelLoaded) -> None:
-        self.model = fact.model
-        self.status.change(model=fact.model.name, state="ready", window=fact.model.context_length)
+    async def model_came(self) -> None:
+        """Ask what waited."""
+        self._session = None
         if self._waiting:
-            question, self._waiting = self._waiting, ""
-            self._begin_asking(question)
+            self._waiting = False
+            self._begin_asking()
 
-    @on(ModelFailed)
-    async def _model_failed(self, fact: ModelFailed) -> None:
-        self.model_error = fact.error
-        self.status.change(model="", state="no model", window=0)
+    async def model_failed(self) -> None:
+        """Give back what waited."""
         if self._waiting:
-            await self._take_back(self._waiting)
-            self._waiting = ""
-        await self.transcript.add(Notice.problem(fact.error))
-        self.refresh_bindings()
+            self._waiting = False
+            await self._take_back()
 
     # --- the conversation ----------------------------------------------------------------
 
-    async def open_conversation(self, conversation_id: str | None) -> None:
-        """Show a stored conversation, or an empty one; what is being answered is stopped."""
+    async def open_conversation(self, conversation_id: str | None, at: str = "") -> None:
+        """Show a conversation of ``store``, or an empty one; what is being answered is stopped.
+
+        Args:
+            at: a message to go to.
+        """
         self._answering.abandon()
-        self._waiting = ""
+        self._waiting = False
         messages: list[StoredMessage] = []
+        versions: dict[str, tuple[str, ...]] = {}
         with self.problems_shown():
             if conversation_id is not None:
-                messages = self.history.messages(conversation_id)
+                messages = self.store.messages(conversation_id)
+                versions = self.store.versions(conversation_id)
         self.conversation_id = conversation_id if messages else None
         self._session = None
         self.last_answer = next((m for m in reversed(messages) if m.role == "assistant"), None)
-        await self.transcript.show(messages)
-        self._note_versions()
+        await self.transcript.show(messages, versions, at)
         self.status.change(tokens_per_second=0.0, first_token_ms=0.0)
         self.conversation_changed()
 
     def conversation_changed(self) -> None:
         """Show what follows from the stored state: the list, the context in use, the keys."""
+        private = self.store is not self.history
         with self.problems_shown():
-            self.sidebar.show(self.history.conversations(), self.conversation_id)
+            current = None if private else self.conversation_id
+            self.sidebar.show(self.history.conversations, current)
         statistics = self.last_answer.statistics if self.last_answer else {}
         used = statistics.get("prompt_tokens", 0) + statistics.get("output_tokens", 0)
-        self.status.change(used=int(used), left_out=int(statistics.get("dropped_messages", 0)))
+        self.status.change(
+            used=int(used),
+            left_out=int(statistics.get("dropped_messages", 0)),
+            private=private or self.history.path is None,
+        )
         if not self.busy:
-            self.status.change(state=self._resting_state())
+            self.status.change(state=self.resting_state())
         self.refresh_bindings()
-
-    def _resting_state(self) -> str:
-        if self.model is not None:
-            return "ready"
-        return "loading the model" if self.model_error is None else "no model"
 
     # --- asking --------------------------------------------------------------------------
 
-    async def ask(self, question: str) -> None:
-        """Send a question; it stays in the composer when it cannot be sent now."""
+    async def ask(self, question: str, fixed: int = 0, editing: str = "") -> None:
+        """Send a question; it stays in the composer when it cannot be sent now.
+
+        Args:
+            fixed: characters of it before a quoted text.
+            editing: id of the question it takes the place of.
+        """
         if self.busy:
             self.app.notify("One question at a time. Esc stops the answer", markup=False)
             return
@@ -173,45 +185,33 @@ class ConversationScreen(RoomsScreen):
             self.complain(self.model_error)
             return
         self.desk.clear()
+        if editing:
+            await self.transcript.cut(editing)
         await self.transcript.add(Question(question), Answer(waiting=True))
         self.transcript.follow()
+        self._asked = Asked(question, fixed, editing)
         if self.model is None:
-            self._waiting = question
+            self._waiting = True
             self.refresh_bindings()
         else:
-            self._begin_asking(question)
+            self._begin_asking()
 
-    def _begin_asking(self, question: str) -> None:
-        self._begin(lambda session, cancel: session.ask(question, cancel))
-        self._asked = question
-
-    async def regenerate(self) -> None:
-        """Answer the last question again."""
-        if self.busy or self.model is None or not self.transcript.last_question:
+    def _begin_asking(self) -> None:
+        asked = self._asked
+        if asked is None:
             return
-        await self.transcript.remove_answer()
-        await self.transcript.add(Answer(waiting=True))
-        self.transcript.follow()
-        self._begin(lambda session, cancel: session.regenerate(cancel))
+        if asked.editing:
+            self.begin(lambda session, cancel: session.edit(asked.editing, asked.text, cancel))
+        else:
+            self.begin(lambda session, cancel: session.ask(asked.text, cancel))
+        self._asked = asked
 
-    async def continue_answer(self) -> None:
-        """Go on with the last answer where it ended."""
-        answer = self.transcript.last_answer
-        if self.model is None or answer is None or not self.can_continue:
+    def begin(self, stream: SessionStream) -> None:
+        """Start a stream of the session's; its answer is the last of the transcript."""
+        session = self.session()
+        if session is None:
             return
-        answer.wait()
-        self.transcript.follow()
-        self._begin(lambda session, cancel: session.continue_answer(cancel))
-
-    def _begin(self, stream: SessionStream) -> None:
-        if self.model is None:
-            return
-        if self._session is None:
-            self._session = ChatSession(
-                self.history, self.model, conversation_id=self.conversation_id
-            )
-        session = self._session
-        self._asked = ""
+        self._asked = None
         self._answering.start(lambda cancel: stream(session, cancel))
         self.status.change(state="reading")
         self.refresh_bindings()
@@ -219,8 +219,8 @@ class ConversationScreen(RoomsScreen):
     async def stop_answer(self) -> bool:
         """Stop the answer, or take back a question that waits; tell whether there was one."""
         if self._waiting:
-            question, self._waiting = self._waiting, ""
-            await self._take_back(question)
+            self._waiting = False
+            await self._take_back()
             self.refresh_bindings()
             return True
         if self._answering.busy:
@@ -229,26 +229,35 @@ class ConversationScreen(RoomsScreen):
             return True
         return False
 
-    async def _take_back(self, question: str) -> None:
-        """Return a question to the composer as if it had not been sent."""
-        for kind in (Answer, Question):
-            widgets = self.transcript.query(kind)
-            if widgets:
-                await widgets.last().remove()
-        self.desk.put_back(question)
+    async def _take_back(self) -> None:
+        """Return the question to the composer as if it had not been sent."""
+        asked, self._asked = self._asked, None
+        if asked is None:
+            return
+        if asked.editing:
+            await self.open_conversation(self.conversation_id)
+            self.desk.edit(asked.editing, asked.text)
+        else:
+            await self.transcript.take_back()
+            self.desk.put_back(asked.text)
 
     @on(AnswerStarted)
     def _answer_started(self, fact: AnswerStarted) -> None:
         if self._answering.is_current(fact.run) and self._session is not None:
             self.conversation_id = self._session.conversation_id
+            self.desk.accepted()
             self.conversation_changed()
             self.status.change(state="answering")
 
     @on(AnswerGrew)
     async def _answer_grew(self, fact: AnswerGrew) -> None:
         answer = self.transcript.last_answer
-        if self._answering.is_current(fact.run) and answer is not None:
+        if not self._answering.is_current(fact.run) or answer is None:
+            return
+        if self.transcript.follows:
             await answer.grow(fact.text)
+        else:  # nobody looks: it is painted when the reader is back at the end
+            answer.hold(fact.text)
 
     @on(AnswerFinished)
     async def _answer_finished(self, fact: AnswerFinished) -> None:
@@ -266,49 +275,72 @@ class ConversationScreen(RoomsScreen):
     async def _answer_failed(self, fact: AnswerFailed) -> None:
         if not self._answering.is_current(fact.run):
             return
-        refused = isinstance(fact.error, BadInputError) and bool(self._asked)
-        await self._settle(refused=refused)
-        self.complain(fact.error)
+        refused = isinstance(fact.error, BadInputError) and self._asked is not None
+        asked = await self._settle(refused=refused)
+        if asked is not None and isinstance(fact.error, TooLongError):
+            await self.desk.ask_how_to_shorten(
+                TooLong(fact.error, asked.text, asked.fixed, asked.editing)
+            )
+        else:
+            self.complain(fact.error)
 
-    async def _settle(self, refused: bool = False) -> None:
-        """The answer ended: show what is stored."""
+    async def _settle(self, refused: bool = False) -> Asked | None:
+        """The answer ended: show what is stored; return the question if it came back."""
         self._answering.finished()
         session, widget = self._session, self.transcript.last_answer
-        stored: StoredMessage | None = None
+        branch: list[StoredMessage] = []
         with self.problems_shown():
             if session is not None:
                 self.conversation_id = session.conversation_id
-                stored = session.last_answer
+                branch = session.messages()
                 if session.storage_error is not None:
                     self.complain(session.storage_error)
+        stored = next((m for m in reversed(branch) if m.role == "assistant"), None)
+        asked = self._asked
         if refused and (stored is None or stored == self.last_answer):
-            await self._take_back(self._asked)
-        elif widget is not None and stored is not None:
-            await widget.finish(stored.content or None, note_of(stored))
-        elif widget is not None:
-            await widget.finish(None, "Failed")
+            await self._take_back()
+        else:
+            asked = None
+            self.desk.accepted()
+            if widget is not None and stored is not None:
+                await widget.finish(stored.content or None, note_of(stored))
+                self.transcript.identify(stored.parent_id or "", stored.id)
+            elif widget is not None:
+                await widget.finish(None, "Failed")
         self.last_answer = stored
-        self._note_versions()
+        self.mark_versions()
         self.conversation_changed()
+        return asked
 
-    def _note_versions(self) -> None:
-        """Say under the last answer which of its versions it is, when there are several."""
-        answer, widget = self.last_answer, self.transcript.last_answer
-        if answer is None or widget is None:
-            return
+    def mark_versions(self) -> None:
+        """Show at each message which of its versions it is."""
         with self.problems_shown():
-            ids = [version.id for version in self.history.siblings(answer.id)]
-            if len(ids) > 1:
-                number = ids.index(answer.id) + 1
-                widget.add_note(f"Version {number} of {len(ids)}, Alt+← and Alt+→ switch")
+            if self.conversation_id is not None:
+                self.transcript.mark_versions(self.store.versions(self.conversation_id))
 
-    async def show_version(self, step: int) -> None:
-        """Show the version before (-1) or after (1) the last answer's; regenerating makes them."""
-        if self.last_answer is None or self.busy:
+    # --- a question that is too long -----------------------------------------------------
+
+    @on(TooLong.Chosen)
+    async def _shorten(self, event: TooLong.Chosen) -> None:
+        event.stop()
+        question, keep, session = event.question, event.keep, self.session()
+        await question.remove()
+        self.desk.composer.focus()
+        if keep is None or session is None:
             return
-        with self.problems_shown():
-            ids = [version.id for version in self.history.siblings(self.last_answer.id)]
-            wanted = ids.index(self.last_answer.id) + step
-            if 0 <= wanted < len(ids):
-                self.history.select(ids[wanted])
-                await self.open_conversation(self.conversation_id)
+
+        work = partial(shortened, question.text, keep, session.fits, question.fixed)
+
+        def shorten() -> None:
+            self.post_message(TextShortened(work(), question.editing))
+
+        self.status.change(state="shortening")
+        self.run_worker(shorten, name="shorten", thread=True, exit_on_error=False)
+
+    @on(TextShortened)
+    async def _shortened(self, fact: TextShortened) -> None:
+        self.status.change(state=self.resting_state())
+        if fact.text:
+            await self.ask(fact.text, editing=fact.editing)
+        else:
+            self.complain(AssistantError("Nothing of it fits", "Start a new conversation"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 from textual import on
@@ -35,8 +36,16 @@ def hit_content(hit: SearchHit) -> Content:
     return Content.assemble(*parts)
 
 
-class SearchScreen(ModalScreen[str | None]):
-    """Returns the id of the conversation to open, or None."""
+@dataclass(frozen=True)
+class Found:
+    """What was chosen."""
+
+    conversation_id: str
+    message_id: str
+
+
+class SearchScreen(ModalScreen[Found | None]):
+    """Returns the message to go to, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", "Back"),
@@ -85,11 +94,15 @@ class SearchScreen(ModalScreen[str | None]):
     def _submitted(self) -> None:
         index = self.query_one(OptionList).highlighted
         if self._hits and index is not None:
-            self.dismiss(self._hits[index].conversation_id)
+            self._choose(index)
 
     @on(OptionList.OptionSelected)
     def _selected(self, event: OptionList.OptionSelected) -> None:
-        self.dismiss(self._hits[event.option_index].conversation_id)
+        self._choose(event.option_index)
+
+    def _choose(self, index: int) -> None:
+        hit = self._hits[index]
+        self.dismiss(Found(hit.conversation_id, hit.message_id))
 
     def action_to_results(self) -> None:
         """Move from the field into the results."""

@@ -1,27 +1,41 @@
-"""An answer of the model: Markdown that grows, and a quiet note under it."""
+"""An answer of the model: Markdown that grows, and quiet lines under it."""
 
 from __future__ import annotations
 
+import re
+from typing import ClassVar
+
 from textual.app import ComposeResult
-from textual.containers import Vertical
 from textual.widgets import Static
 from textual.widgets.markdown import MarkdownStream
 
 from assistant.text import sanitize, sanitize_line
 from assistant.tui.widgets.plain_markdown import PlainMarkdown
+from assistant.tui.widgets.said import Said
 
 WAITING = "· · ·"
+_FENCED = re.compile(r"^(`{3,}|~{3,})[^\n]*\n(.*?)^\1[ \t]*$", re.MULTILINE | re.DOTALL)
 
 
-class Answer(Vertical):
+class Answer(Said):
     """One answer; ``grow`` while it streams, ``finish`` once at the end."""
 
-    def __init__(self, content: str = "", note: str = "", waiting: bool = False) -> None:
-        super().__init__(classes="answer")
-        self.content = sanitize(content)
-        self._note = note
+    ACTIONS: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("copy", "Copy"),
+        ("copy_code", "Copy code"),
+        ("quote", "Quote"),
+        ("again", "Answer again"),
+        ("details", "Details"),
+    )
+
+    def __init__(
+        self, content: str = "", note: str = "", waiting: bool = False, message_id: str = ""
+    ) -> None:
+        super().__init__(sanitize(content), message_id, "answer")
+        self._note = sanitize_line(note)
         self._waiting = waiting
         self._stream: MarkdownStream | None = None
+        self._held: list[str] = []
 
     def compose(self) -> ComposeResult:
         """Lay out the text, the sign of waiting and the note."""
@@ -29,28 +43,45 @@ class Answer(Vertical):
         waiting = Static(WAITING, markup=False, classes="answer-waiting")
         waiting.display = self._waiting
         yield waiting
-        note = Static(sanitize_line(self._note), markup=False, classes="note answer-note")
-        note.display = bool(self._note)
-        yield note
+        yield self.note_widget()
 
     @property
-    def note(self) -> str:
-        """The quiet line under the answer, or empty."""
-        return self._note
+    def live(self) -> bool:
+        """Whether more of it is to come."""
+        return self._waiting or self._stream is not None
+
+    @property
+    def code(self) -> str:
+        """The last fenced block of the answer, or empty."""
+        blocks = _FENCED.findall(self.content)
+        return blocks[-1][1].rstrip("\n") if blocks else ""
+
+    def actions(self) -> list[tuple[str, str]]:
+        """Offer the code only where there is some."""
+        return [action for action in self.ACTIONS if action[0] != "copy_code" or self.code]
 
     def wait(self) -> None:
         """Show that more is to come."""
+        self._waiting = True
         self.query_one(".answer-waiting").display = True
-        self._set_note("")
+        self.set_note("")
+
+    def hold(self, text: str) -> None:
+        """Take a piece without showing it: nobody looks at the end of the answer now."""
+        text = sanitize(text)
+        self.content += text
+        self._held.append(text)
 
     async def grow(self, text: str) -> None:
         """Append a piece; the stream batches pieces that come faster than they can be shown."""
         text = sanitize(text)
         self.content += text
+        self._waiting = False
         self.query_one(".answer-waiting").display = False
         if self._stream is None:
             self._stream = PlainMarkdown.get_stream(self.query_one(PlainMarkdown))
-        await self._stream.write(text)
+        held, self._held = "".join(self._held), []
+        await self._stream.write(held + text)
 
     async def finish(self, content: str | None = None, note: str = "") -> None:
         """Show the final text (None: what has come so far) and the note."""
@@ -59,17 +90,8 @@ class Answer(Vertical):
             self._stream = None
         if content is not None:
             self.content = sanitize(content)
+        self._held, self._waiting = [], False
         self.query_one(".answer-waiting").display = False
         # parsed again as a whole: a block closed by a later line may have been shown half-read
         await self.query_one(PlainMarkdown).update(self.content)
-        self._set_note(note)
-
-    def add_note(self, note: str) -> None:
-        """Put a further note after the one that is there."""
-        self._set_note(f"{self._note} · {note}" if self._note else note)
-
-    def _set_note(self, note: str) -> None:
-        self._note = note
-        widget = self.query_one(".answer-note", Static)
-        widget.update(sanitize_line(note))
-        widget.display = bool(note)
+        self.set_note(note)

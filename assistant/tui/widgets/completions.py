@@ -1,4 +1,4 @@
-"""The list of slash commands that complete what is being typed."""
+"""The list of ways to complete the slash command that is being typed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from textual.content import Content
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
-from assistant.tui.slash import Command
+from assistant.tui.slash import Completion
 from assistant.tui.themes import MUTED
 
 
@@ -17,31 +17,35 @@ class Completions(OptionList, can_focus=False):
 
     def __init__(self) -> None:
         super().__init__(id="completions", markup=False, compact=True)
-        self._commands: list[Command] = []
+        self._completions: list[Completion] = []
         self.display = False
 
-    def show(self, commands: Sequence[Command]) -> None:
-        """List these commands, or hide when there are none."""
-        if list(commands) == self._commands:
+    def show(self, completions: Sequence[Completion], choose: bool = True) -> None:
+        """List these, or hide when there are none; ``choose`` highlights the first."""
+        if list(completions) == self._completions:
             return
-        self._commands = list(commands)
+        self._completions = list(completions)
         self.clear_options()
-        width = max((len(c.usage) for c in commands), default=0) + 3
+        width = max((len(c.label) for c in completions), default=0) + 3
         self.add_options(
-            Option(Content.assemble((c.usage.ljust(width), "$primary"), (c.help, MUTED)))
-            for c in commands
+            Option(Content.assemble((c.label.ljust(width), "$primary"), (c.help, MUTED)))
+            for c in completions
         )
-        self.display = bool(commands)
-        if commands:
-            self.highlighted = 0
+        self.display = bool(completions)
+        self.highlighted = 0 if completions and choose else None
 
     @property
-    def chosen(self) -> Command | None:
-        """The highlighted command, None when the list is hidden."""
+    def chosen(self) -> Completion | None:
+        """The highlighted one, None when there is none."""
         if not self.display or self.highlighted is None:
             return None
-        return self._commands[self.highlighted]
+        return self._completions[self.highlighted]
 
-    def at(self, index: int) -> Command:
-        """Return the command of a row."""
-        return self._commands[index]
+    @property
+    def first(self) -> Completion | None:
+        """The highlighted one, else the first."""
+        return self.chosen or (self._completions[0] if self.display else None)
+
+    def at(self, index: int) -> Completion:
+        """Return the one of a row."""
+        return self._completions[index]

@@ -16,7 +16,7 @@ from assistant.text import sanitize
 from assistant.tui.pasted import is_large
 
 NEWLINE_KEYS = ("shift+enter", "alt+enter", "ctrl+j", "ctrl+enter")
-SCREEN_KEYS = ("ctrl+y", "ctrl+f", "ctrl+c", "super+c")
+SCREEN_KEYS = ("ctrl+y", "ctrl+f", "ctrl+c", "super+c", "ctrl+z")
 PLACEHOLDER = "Ask anything"
 
 # Terminals without the kitty protocol send ESC CR for Alt+Enter, which Textual reads as a plain
@@ -28,7 +28,20 @@ if isinstance(ANSI_SEQUENCES_KEYS, dict):
 class Composer(TextArea):
     """The message being written."""
 
+    HELP = """\
+Writing
+Enter: Send
+Shift+Enter, Alt+Enter, Ctrl+J: New line
+Up: In an empty composer: edit the last question, once more the one before
+Alt+Up, Alt+Down: Bring back what you asked before, in any conversation
+Ctrl+O: Write in $EDITOR
+Ctrl+_: Undo; Ctrl+Shift+Z redoes
+/: Commands; Tab completes
+A paste of five lines or more waits above the composer until you say what to do with it. \
+Nothing of it reaches the model before.
+"""
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+underscore,ctrl+slash,alt+z", "undo", "Undo", show=False),
         Binding("ctrl+shift+z", "redo", "Redo", show=False),
     ]
 
@@ -46,7 +59,7 @@ class Composer(TextArea):
 
     @dataclass
     class KeyOffered(Message):
-        """A key that means something outside: "up", "down", "tab", "pageup", "pagedown"."""
+        """A key that means something outside: "up", "tab", "pageup", "alt+up" and the like."""
 
         key: str
 
@@ -58,6 +71,7 @@ class Composer(TextArea):
             placeholder=PLACEHOLDER,
         )
         self.completing = False
+        self.walking = False  # through earlier questions: Up and Down go on at the edges
         # the screen's own keys: the footer would list them where the text area has them
         for key in SCREEN_KEYS:
             self._bindings.key_to_bindings.pop(key, None)
@@ -69,15 +83,25 @@ class Composer(TextArea):
         elif event.key == "enter":
             self._take(event)
             self.post_message(self.Submitted(self.text))
-        elif (
-            event.key in {"pageup", "pagedown"}
-            or (self.completing and event.key in {"up", "down", "tab"})
-            or (event.key == "up" and not self.text)
-        ):
+        elif self._means_something_outside(event.key):
             self._take(event)
             self.post_message(self.KeyOffered(event.key))
         else:
             await super()._on_key(event)
+
+    def _means_something_outside(self, key: str) -> bool:
+        if key in {"pageup", "pagedown", "alt+up", "alt+down"}:
+            return True
+        if self.completing and key in {"up", "down", "tab"}:
+            return True
+        if key == "up":
+            return not self.text or (self.walking and self.cursor_at_first_line)
+        return key == "down" and self.walking and self.cursor_at_last_line
+
+    def write(self, text: str) -> None:
+        """Replace what is written; the cursor goes to its end."""
+        self.load_text(text)
+        self.move_cursor(self.document.end)
 
     async def _on_paste(self, event: events.Paste) -> None:
         event.stop()

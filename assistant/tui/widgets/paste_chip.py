@@ -17,12 +17,24 @@ from assistant.plugin_api import Analyzer
 from assistant.text import sanitize_line
 from assistant.tui.pasted import PastedText
 
-Choice = Literal["analyze", "discuss", "insert", "remove"]
+Choice = Literal["analyze", "look", "discuss", "insert", "remove"]
+CHOICES: dict[str, Choice] = {
+    "look": "look", "discuss": "discuss", "insert": "insert", "remove": "remove",
+}  # fmt: skip
+LONGEST_INSERT = 50_000  # characters; a text area would become slow with more
 
 
 class PasteChip(Horizontal):
     """Nothing of the paste goes anywhere before one of the buttons is pressed."""
 
+    HELP = """\
+A paste that waits
+Left, Right, Enter: Choose what to do with it
+Check: Let a plugin look into it; the model does not see it
+Discuss: It goes, quoted, with your next message
+Insert as text: It goes into the composer
+Look: See all of it
+"""
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("right", "app.focus_next", "Next", show=False),
         Binding("left", "app.focus_previous", "Previous", show=False),
@@ -40,6 +52,7 @@ class PasteChip(Horizontal):
         super().__init__(classes="chip")
         self.pasted = pasted
         self.attached = False
+        self.going = False  # with a message that may still come back
 
     def compose(self) -> ComposeResult:
         """Lay out the label and the buttons."""
@@ -49,7 +62,9 @@ class PasteChip(Horizontal):
                 title = Content(sanitize_line(analyzer.title, 30))
                 yield Button(title, name=f"analyze {number}", compact=True, classes="-main")
             yield Button("Discuss", name="discuss", compact=True)
-            yield Button("Insert as text", name="insert", compact=True)
+            if len(self.pasted.raw) <= LONGEST_INSERT:
+                yield Button("Insert as text", name="insert", compact=True)
+            yield Button("Look", name="look", compact=True)
             yield Button("Remove", name="remove", compact=True)
 
     def focus_first(self) -> None:
@@ -63,7 +78,7 @@ class PasteChip(Horizontal):
         label = f"{self.pasted.label}, goes with your next message"
         self.query_one(".chip-label", Static).update(sanitize_line(label))
         for button in self.query(Button):
-            button.display = button.name == "remove"
+            button.display = button.name in {"look", "remove"}
 
     @on(Button.Pressed)
     def _pressed(self, event: Button.Pressed) -> None:
@@ -71,9 +86,5 @@ class PasteChip(Horizontal):
         action, _, number = (event.button.name or "").partition(" ")
         if action == "analyze":
             self.post_message(self.Chosen(self, "analyze", self.pasted.analyzers[int(number)]))
-        elif action == "discuss":
-            self.post_message(self.Chosen(self, "discuss"))
-        elif action == "insert":
-            self.post_message(self.Chosen(self, "insert"))
         else:
-            self.post_message(self.Chosen(self, "remove"))
+            self.post_message(self.Chosen(self, CHOICES[action]))

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
+from textual import events
 from textual.app import ComposeResult
-from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Static
 
 from assistant.text import sanitize
+from assistant.tui.widgets.said import Said
 
 FOLDED_LINES = 10
 FOLDED_CHARACTERS = 1000
+UNFOLDED_CHARACTERS = 100_000  # more would make every layout of the screen slow
 
 
-class Question(Vertical):
-    """A message of the person's; a long one shows its first lines until it is clicked."""
+class Question(Said):
+    """A message of the person's; a long one shows its first lines until it is unfolded."""
 
-    def __init__(self, content: str) -> None:
-        super().__init__(classes="question")
-        self.content = sanitize(content).strip("\n")
+    ACTIONS: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("edit", "Edit"),
+        ("copy", "Copy"),
+        ("quote", "Quote"),
+    )
+
+    def __init__(self, content: str, message_id: str = "") -> None:
+        super().__init__(sanitize(content).strip("\n"), message_id, "question")
         lines = self.content.split("\n")
         self._start = "\n".join(lines[:FOLDED_LINES])[:FOLDED_CHARACTERS].rstrip()
         self._hidden_lines = len(lines) - FOLDED_LINES
@@ -29,20 +38,30 @@ class Question(Vertical):
         yield Static(self._shown(), markup=False, classes="question-text")
         if self._folded:
             yield Static(self._hint(), markup=False, classes="note question-fold")
+        yield self.note_widget()
 
     def _shown(self) -> Content:
-        return Content(self._start if self._folded else self.content)
+        return Content(self._start if self._folded else self.content[:UNFOLDED_CHARACTERS])
 
     def _hint(self) -> str:
         if not self._folded:
-            return "click to fold"
+            if len(self.content) > UNFOLDED_CHARACTERS:
+                return "… the rest is too long to show here; Enter folds"
+            return "Click or Enter folds"
         more = f"{self._hidden_lines} more lines" if self._hidden_lines > 0 else "more"
-        return f"… {more}, click to show"
+        return f"… {more}, click or Enter shows"
 
-    def on_click(self) -> None:
-        """Fold or unfold."""
-        folds = self.query(".question-fold")
-        if folds and not self.screen.get_selected_text():
+    def fold(self) -> None:
+        """Fold or unfold a long one."""
+        for hint in self.query(".question-fold").results(Static):
             self._folded = not self._folded
             self.query_one(".question-text", Static).update(self._shown())
-            folds.first(Static).update(self._hint())
+            hint.update(self._hint())
+
+    def on_click(self, event: events.Click) -> None:
+        """Fold or unfold where the hint was clicked."""
+        if event.widget is not None and event.widget.has_class("question-fold"):
+            event.stop()
+            self.fold()
+        else:
+            super().on_click(event)

@@ -1,8 +1,8 @@
-"""The list of conversations, grouped by day."""
+"""The list of conversations: pinned ones, then by day."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, ClassVar
@@ -22,7 +22,12 @@ if TYPE_CHECKING:
     from assistant.history import Conversation
 
 UNTITLED = "Untitled"
+PINNED = "Pinned"
 TITLE_WIDTH = 27  # what the list shows on one line, see frontdesk.tcss
+PAGE = 100  # conversations listed at once; more come where the list ends
+
+Read = Callable[[int, int], Sequence["Conversation"]]
+"""Gives conversations in their order: ``read(limit, offset)``."""
 
 
 def day_of(moment: str, today: date) -> str:
@@ -40,10 +45,20 @@ def day_of(moment: str, today: date) -> str:
 
 
 class Sidebar(Vertical):
-    """Posts ``Chosen`` and ``DeleteAsked``; shows what it is given."""
+    """Posts ``Chosen`` and ``Wanted``; shows what it is given."""
 
+    HELP = """\
+Conversations
+Ctrl+B: Show or hide the list
+Enter: Open
+F2: Rename
+p: Pin at the top, or let go
+Delete, d: Delete for good
+"""
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("delete", "ask_delete", "Delete", show=True),
+        Binding("f2", "want('rename')", "Rename"),
+        Binding("p", "want('pin')", "Pin"),
+        Binding("delete,d", "want('delete')", "Delete", key_display="del"),
     ]
 
     @dataclass
@@ -53,10 +68,18 @@ class Sidebar(Vertical):
         conversation_id: str
 
     @dataclass
-    class DeleteAsked(Message):
-        """The highlighted conversation is to be deleted."""
+    class Wanted(Message):
+        """Something is to be done with the highlighted one: "rename", "pin" or "delete"."""
 
         conversation_id: str
+        action: str
+
+    def __init__(self, id: str) -> None:
+        super().__init__(id=id)
+        self._read: Read | None = None
+        self._shown: list[Conversation] = []
+        self._day: date | None = None
+        self._all = False  # nothing follows the last one shown
 
     def compose(self) -> ComposeResult:
         """Lay out the heading and the list."""
@@ -64,39 +87,74 @@ class Sidebar(Vertical):
         yield OptionList(id="conversations", compact=True)
         yield Static("Nothing here yet.", markup=False, classes="note sidebar-empty")
 
-    def show(self, conversations: Sequence[Conversation], current: str | None) -> None:
-        """List conversations, newest first, and highlight the current one."""
-        options = self.query_one(OptionList)
-        options.clear_options()
+    @property
+    def options(self) -> OptionList:
+        """The list."""
+        return self.query_one("#conversations", OptionList)
+
+    def show(self, read: Read, current: str | None) -> None:
+        """List conversations and highlight the current one; what is unchanged stays."""
+        self._read = read
         today = datetime.now().astimezone().date()
-        group = ""
+        conversations = list(read(max(PAGE, len(self._shown)), 0))
+        if self._day != today or _rows(conversations) != _rows(self._shown):
+            self._shown, self._day = [], today
+            self.options.clear_options()
+            self._append(conversations)
+        self._shown = conversations
+        self._all = len(conversations) < PAGE
+        self.options.display = bool(conversations)
+        self.query_one(".sidebar-empty").display = not conversations
+        self.options.highlighted = None
+        if current is not None and any(c.id == current for c in conversations):
+            self.options.highlighted = self.options.get_option_index(current)
+
+    def _append(self, conversations: Iterable[Conversation]) -> None:
+        today = self._day or datetime.now().astimezone().date()
+        group = _group(self._shown[-1], today) if self._shown else ""
+        rows: list[Option] = []
         for conversation in conversations:
-            day = day_of(conversation.updated, today)
+            day = _group(conversation, today)
             if day != group:
                 if group:
-                    options.add_option(Option("", disabled=True))
-                options.add_option(Option(Content(day), disabled=True))
+                    rows.append(Option("", disabled=True))
+                rows.append(Option(Content(day), disabled=True))
                 group = day
             title = sanitize_line(conversation.title, TITLE_WIDTH) or UNTITLED
-            options.add_option(Option(Content(title), id=conversation.id))
-        options.highlighted = None
-        options.display = bool(conversations)
-        self.query_one(".sidebar-empty").display = not conversations
-        if current is not None and any(c.id == current for c in conversations):
-            options.highlighted = options.get_option_index(current)
+            rows.append(Option(Content(title), id=conversation.id))
+        self.options.add_options(rows)
 
     def focus_list(self) -> None:
         """Move the keyboard into the list."""
-        self.query_one(OptionList).focus()
+        self.options.focus()
 
-    def action_ask_delete(self) -> None:
-        """Ask for the deletion of the highlighted conversation."""
-        option = self.query_one(OptionList).highlighted_option
+    def action_want(self, action: str) -> None:
+        """Ask for something to be done with the highlighted conversation."""
+        option = self.options.highlighted_option
         if option is not None and option.id is not None:
-            self.post_message(self.DeleteAsked(option.id))
+            self.post_message(self.Wanted(option.id, action))
+
+    @on(OptionList.OptionHighlighted, "#conversations")
+    def _highlighted(self, event: OptionList.OptionHighlighted) -> None:
+        event.stop()
+        near_end = event.option_index >= self.options.option_count - 5
+        if near_end and not self._all and self._read is not None and self.options.has_focus:
+            more = [c for c in self._read(PAGE, len(self._shown)) if c not in self._shown]
+            self._append(more)
+            self._shown += more
+            self._all = not more
 
     @on(OptionList.OptionSelected, "#conversations")
     def _selected(self, event: OptionList.OptionSelected) -> None:
         event.stop()
         if event.option_id is not None:
             self.post_message(self.Chosen(event.option_id))
+
+
+def _group(conversation: Conversation, today: date) -> str:
+    return PINNED if conversation.pinned else day_of(conversation.updated, today)
+
+
+def _rows(conversations: Iterable[Conversation]) -> list[tuple[str, str, str, bool]]:
+    """What of the conversations the list shows."""
+    return [(c.id, c.title, c.updated[:10], c.pinned) for c in conversations]

@@ -11,6 +11,8 @@ from textual.widget import Widget
 
 from assistant.text import sanitize_line
 
+METER = 8  # cells
+
 
 @dataclass(frozen=True)
 class Status:
@@ -21,6 +23,7 @@ class Status:
         used, window: tokens of the conversation and of the model's context; 0 is not shown.
         left_out: the oldest messages that no longer fit into the context.
         tokens_per_second, first_token_ms: of the last answer; 0 is not shown.
+        private: whether nothing of the conversation is kept.
     """
 
     model: str = ""
@@ -30,6 +33,7 @@ class Status:
     left_out: int = 0
     tokens_per_second: float = 0.0
     first_token_ms: float = 0.0
+    private: bool = False
 
 
 class StatusLine(Widget):
@@ -43,23 +47,41 @@ class StatusLine(Widget):
 
     def render(self) -> Content:
         """Return the line."""
-        status = self.status
-        facts = [sanitize_line(status.model, 32), status.state]
-        if status.window and status.used:
-            facts.append(f"{status.used}/{status.window} tokens")
-        elif status.window:
-            facts.append(f"{status.window} tokens of context")
-        if status.left_out:
-            facts.append(f"{status.left_out} oldest messages left out")
-        if status.tokens_per_second:
-            facts.append(f"{status.tokens_per_second:.0f} tokens/s")
-        if status.first_token_ms:
-            facts.append(f"first token {status.first_token_ms / 1000:.2f} s")
-        facts = [fact for fact in facts if fact]
+        facts = [fact for fact in self._facts() if fact.plain]
         while facts:
             for separator in ("  ·  ", " · "):
-                line = separator.join(facts)
-                if len(line) <= self.size.width or (len(facts) == 1 and separator == " · "):
-                    return Content(line)
+                line = Content(separator).join(facts)
+                if line.cell_length <= self.size.width or (len(facts) == 1 and separator == " · "):
+                    return line
             facts.pop()
         return Content()
+
+    def _facts(self) -> list[Content]:
+        status = self.status
+        facts = [
+            Content.styled("private", "$accent") if status.private else Content(),
+            Content(sanitize_line(status.model, 32)),
+            Content(status.state),
+        ]
+        if status.window and status.used:
+            facts.append(meter(status.used, status.window))
+        elif status.window:
+            facts.append(Content(f"{status.window} tokens of context"))
+        if status.left_out:
+            facts.append(Content(f"{status.left_out} oldest messages left out"))
+        if status.tokens_per_second:
+            facts.append(Content(f"{status.tokens_per_second:.0f} tokens/s"))
+        if status.first_token_ms:
+            facts.append(Content(f"first token {status.first_token_ms / 1000:.2f} s"))
+        return facts
+
+
+def meter(used: int, window: int) -> Content:
+    """Return a bar of the context in use, and its numbers."""
+    full = min(METER, max(1, round(METER * used / window)))
+    tone = "$warning" if used > 0.8 * window else "$primary"
+    return Content.assemble(
+        ("━" * full, tone),
+        ("━" * (METER - full), "$foreground 15%"),
+        f" {used}/{window} tokens",
+    )

@@ -2,10 +2,15 @@ from __future__ import annotations
 
 from threading import Event
 
+import pytest
+from textual.widgets import Button
+
+from assistant.chat import GenerationOptions
 from assistant.errors import ModelError
 from assistant.history import History
 from assistant.testing import ScriptedChatModel
 from assistant.tui.widgets.notice import Notice
+from assistant.tui.widgets.too_long import TooLong
 from tests.support.interface import (
     HeldModel,
     answers,
@@ -167,10 +172,34 @@ async def test_a_too_long_question_comes_back_into_the_composer(history: History
         question = "word " * 60
         await ask(pilot, question)
         assert chat(pilot).desk.composer.text == question.strip()
+        await until(pilot, lambda: chat(pilot).query(TooLong))
         assert questions(pilot) == []
-        [toast] = pilot.app._notifications
-        assert toast.severity == "error"
+        assert "Too long: 69 tokens, the model reads 30" in screen_text(pilot)
+        await pilot.press("enter")  # the harmless button has the focus
+        assert not chat(pilot).query(TooLong)
+        assert chat(pilot).desk.composer.text == question.strip()
+        assert not model.prompts
     assert history.conversations() == []
+
+
+@pytest.mark.parametrize(("button", "kept"), [("start", "w0"), ("end", "w59")])
+async def test_a_too_long_question_can_be_shortened_to_its_start_or_end(
+    history: History, button: str, kept: str
+) -> None:
+    model = ScriptedChatModel(context_length=40, options=GenerationOptions(max_tokens=20))
+    async with make_app(history, model).run_test(size=(100, 30)) as pilot:
+        await ready(pilot)
+        await ask(pilot, " ".join(f"w{n}" for n in range(60)))
+        await until(pilot, lambda: chat(pilot).query(TooLong))
+        [choice] = [b for b in chat(pilot).query(Button) if b.name == button]
+        choice.press()
+        await until(pilot, lambda: answers(pilot) and not chat(pilot).busy)
+        [question] = questions(pilot)
+        assert kept in question.split()
+        # the system prompt takes 7 of the 40, the answer 20, the message itself 2
+        assert len(question.split()) == 11
+        assert model.prompts[0][-1].content == question
+        assert chat(pilot).desk.composer.text == ""
 
 
 async def test_a_failing_model_leaves_a_note_and_the_program_running(history: History) -> None:

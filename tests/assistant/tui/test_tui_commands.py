@@ -28,7 +28,7 @@ from tests.support.interface import (
 
 def test_completion_ends_where_an_argument_begins() -> None:
     table = SlashTable()
-    assert [c.name for c in table.matching("/re")] == ["rename", "regenerate"]
+    assert [c.text for c in table.matching("/re")] == ["/rename ", "/regenerate"]
     assert table.matching("/rename x") == []
     assert table.matching("re") == []
     assert table.matching("/zz") == []
@@ -59,7 +59,7 @@ async def test_typing_a_slash_lists_commands_and_tab_completes(history: History)
 
 
 async def test_enter_on_a_completed_command_runs_it(history: History) -> None:
-    async with make_app(history).run_test(size=(100, 60)) as pilot:
+    async with make_app(history).run_test(size=(100, 130)) as pilot:
         await pilot.press("/", "h", "e", "enter")
         await pilot.pause()
         assert isinstance(pilot.app.screen, HelpScreen)

@@ -102,7 +102,7 @@ async def test_a_large_paste_becomes_a_chip_and_reaches_nobody(history: History)
         await ready(pilot)
         await paste(pilot, LETTER)
         assert "Pasted text, 8 lines, 151 B" in screen_text(pilot)
-        assert labels(pilot) == ["Discuss", "Insert as text", "Remove"]
+        assert labels(pilot) == ["Discuss", "Insert as text", "Look", "Remove"]
         assert chat(pilot).desk.composer.text == ""
         await ask(pilot, "Hello")
         assert questions(pilot) == ["Hello"]
@@ -142,7 +142,7 @@ async def test_a_recognised_paste_is_checked_and_its_report_shown_as_a_card(
 ) -> None:
     async with make_app(history).run_test(size=(100, 50)) as pilot:
         await paste(pilot, MAIL)
-        assert labels(pilot) == ["Check for spam", "Discuss", "Insert as text", "Remove"]
+        assert labels(pilot) == ["Check for spam", "Discuss", "Insert as text", "Look", "Remove"]
         await pilot.press("enter")  # the check has the focus
         await until(pilot, lambda: chat(pilot).query(ReportCard))
         text = screen_text(pilot)

@@ -13,7 +13,7 @@ from assistant.testing import ScriptedChatModel
 from assistant.tui.settings import Settings
 from assistant.tui.widgets.plain_markdown import plain_parser
 from assistant.tui.widgets.sidebar import day_of
-from assistant.tui.widgets.transcript import PAGE
+from assistant.tui.widgets.timeline import PAGE
 from tests.support.interface import (
     answers,
     ask,
