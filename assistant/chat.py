@@ -45,6 +45,10 @@ class GenerationOptions:
     seed: int | None = None
     stop: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        # a bundle's JSON and a stored conversation hold a list
+        object.__setattr__(self, "stop", tuple(self.stop))
+
     def updated(self, **changes: Any) -> GenerationOptions:
         """Return a copy with the given fields changed; None leaves a field as it is."""
         return replace(self, **{k: v for k, v in changes.items() if v is not None})

@@ -70,6 +70,11 @@ class HandbookEntry:
     asks: tuple[str, ...] = ()
 
 
+HANDBOOK, ENTRY_QUESTION, ENTRY_ANSWER, QUESTION = "Handbook:", "Q:", "A:", "Question:"
+HANDBOOK_STARTS = (HANDBOOK, ENTRY_QUESTION, ENTRY_ANSWER, QUESTION)
+"""How lines around the entries begin, and no line of an answer does."""
+
+
 def handbook_question(question: str, entries: Sequence[HandbookEntry]) -> str:
     """Return a user message that carries handbook entries, best first, and the question.
 
@@ -77,10 +82,11 @@ def handbook_question(question: str, entries: Sequence[HandbookEntry]) -> str:
     """
     if not entries:
         return question
-    lines = ["Handbook:"]
+    lines = [HANDBOOK]
     for entry in entries:
-        lines += [f"Q: {entry.question.strip()}", f"A: {entry.answer.strip()}"]
-    return "\n".join(lines) + f"\n\nQuestion: {question.strip()}"
+        lines.append(f"{ENTRY_QUESTION} {entry.question.strip()}")
+        lines.append(f"{ENTRY_ANSWER} {entry.answer.strip()}")
+    return "\n".join(lines) + f"\n\n{QUESTION} {question.strip()}"
 
 
 def encode_message(message: Message, tokenizer: Tokenizer) -> tuple[list[int], list[int]]:

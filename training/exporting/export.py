@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from assistant.bundle import BUNDLE_FILE, Bundle, file_sha256, load_bundle
-from assistant.conversation import DEFAULT_SYSTEM_PROMPT
+from assistant.conversation import DEFAULT_SYSTEM_PROMPT, HANDBOOK_STARTS
 from assistant.engine.golden import record_chat, record_classification
 from assistant.tokenizer import write_ranks
 from training.checkpoint import Checkpoint, replace_directory
@@ -21,7 +21,13 @@ from training.finetuning.lora import lora_config
 
 # Greedy; no seven tokens come twice, which ends a small model's loops and touches 1% of the
 # written answers.
-DEFAULT_GENERATION = {"temperature": 0.0, "no_repeat_ngram": 7, "max_tokens": 512}
+DEFAULT_GENERATION = {
+    "temperature": 0.0,
+    "no_repeat_ngram": 7,
+    "max_tokens": 512,
+    # an answer never goes on with what only a question looks like
+    "stop": [f"\n{start}" for start in HANDBOOK_STARTS],
+}
 GRAPH, CARD = "model.onnx", "README.md"
 GOLDEN_QUESTIONS = [
     "How can I reset my password?",
