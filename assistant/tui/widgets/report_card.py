@@ -1,4 +1,7 @@
-"""A plugin's report as a card: verdict, probability, reasons, details, advice. All plain text."""
+"""A plugin's report as a card: verdict, reasons, the text's telling passages, what to do.
+
+All plain text: nothing of a report is read as markup, nothing in it can be clicked.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,10 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Button, Static
 
-from assistant.plugin_api import Evidence, Report
+from assistant.errors import AssistantError
+from assistant.plugin_api import Action, Evidence, Report
 from assistant.text import sanitize, sanitize_line
+from assistant.tui.answering import unexpected
 from assistant.tui.pasted import PastedText
 from assistant.tui.themes import MUTED
 
@@ -29,10 +34,19 @@ class ReportCard(Vertical):
 
         pasted: PastedText
 
+    @dataclass
+    class ActionEnded(Message):
+        """One of the report's actions was done, or failed; ``line`` says what happened."""
+
+        line: str
+        done: bool
+
     def __init__(self, report: Report, pasted: PastedText | None = None) -> None:
         super().__init__(classes=f"card -{report.tone}")
         self.report = report
         self._pasted = pasted
+        if report.quotation:
+            self._pasted = PastedText(report.quotation, report.kind)
 
     def compose(self) -> ComposeResult:
         """Lay out the parts that the report has."""
@@ -44,6 +58,9 @@ class ReportCard(Vertical):
             yield self._part(Content("Why"), "card-heading")
             for evidence in report.evidence:
                 yield self._row(self._sign(evidence), self._reason(evidence), 2)
+        if any(passage.weight for passage in report.passages):
+            yield self._part(Content("Where"), "card-heading")
+            yield self._part(self._passages(), "card-passages")
         if report.details:
             yield self._part(Content("Details"), "card-heading")
             width = max(len(sanitize_line(name, 24)) for name in report.details) + 2
@@ -56,8 +73,12 @@ class ReportCard(Vertical):
                 yield self._row(
                     Content.styled("·", f"bold {MUTED}"), Content(sanitize_line(line, 400)), 2
                 )
-        if self._pasted is not None:
-            yield Button("Discuss this text", compact=True, classes="card-discuss")
+        with Horizontal(classes="card-buttons"):
+            for number, action in enumerate(report.actions):
+                label = Content(sanitize_line(action.label, 30))
+                yield Button(label, name=str(number), compact=True, classes="card-action")
+            if self._pasted is not None:
+                yield Button("Discuss this text", compact=True, classes="card-discuss")
 
     @staticmethod
     def _part(content: Content, name: str) -> Static:
@@ -102,6 +123,41 @@ class ReportCard(Vertical):
         if evidence.quote:
             parts.append((f"\n“{sanitize_line(evidence.quote, 160)}”", MUTED))
         return Content.assemble(*parts)
+
+    def _passages(self) -> Content:
+        """The text: what speaks for the bad outcome in red and underlined, against it in green."""
+        parts: list[str | tuple[str, str]] = []
+        for passage in self.report.passages:
+            style = MUTED
+            if passage.weight:
+                style = "underline $error" if passage.weight > 0 else "$success"
+            parts += [(sanitize_line(passage.text, 2000), style), "\n"]
+        return Content.assemble(*parts[:-1])
+
+    @on(Button.Pressed, ".card-action")
+    def _act(self, event: Button.Pressed) -> None:
+        event.stop()
+        for button in self.query(".card-action"):
+            button.disabled = True
+        action = self.report.actions[int(event.button.name or 0)]
+        self.run_worker(lambda: self._work(action), thread=True, exit_on_error=False)
+
+    def _work(self, action: Action) -> None:
+        try:
+            self.post_message(self.ActionEnded(str(action.run()), True))
+        except AssistantError as error:
+            self.post_message(self.ActionEnded(str(error), False))
+        except Exception as error:  # a plugin's fault is a line on the card
+            self.post_message(self.ActionEnded(str(unexpected("The plugin failed", error)), False))
+
+    @on(ActionEnded)
+    async def _ended(self, event: ActionEnded) -> None:
+        event.stop()
+        for button in self.query(".card-action"):
+            button.disabled = False
+            button.display = not event.done
+        await self.query(".card-outcome").remove()
+        await self.mount(self._part(Content(sanitize_line(event.line, 400)), "card-outcome"))
 
     @on(Button.Pressed, ".card-discuss")
     def _discuss(self, event: Button.Pressed) -> None:

@@ -1,0 +1,1 @@
+"""Measurements of the spam checker; see docs/benchmarks.md and docs/experiments.md."""
