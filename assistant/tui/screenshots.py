@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from textual import events
@@ -43,6 +44,26 @@ we noticed an unusual sign-in to your account. Confirm your password within
   http://account-check.example/confirm
 
 Thank you for your cooperation.
+"""
+LETTER = """From: Ingrid Solberg <ingrid@solberg.example>
+To: you@example.org
+Subject: Saturday
+Date: Wed, 5 Mar 2025 19:40:02 +0100
+
+Hi,
+
+are you still coming on Saturday? Jonas brings the bread, so a salad would be great.
+We start at six, but come earlier if you like to help in the garden.
+
+See you, Ingrid
+"""
+PICTURES = """From: Hello <hello@pictures.example>
+To: you@example.org
+Subject: Hi
+Date: Thu, 6 Mar 2025 03:11:59 +0000
+Content-Type: text/html; charset=utf-8
+
+<html><body><img src="cid:1"><img src="cid:2"></body></html>
 """
 
 
@@ -108,13 +129,13 @@ async def _until(pilot: Pilot[None], what: str, condition: Callable[[], object])
     raise AssistantError(f"{what} did not appear within {LONGEST_WAIT} seconds", "Try again")
 
 
-async def _paste(pilot: Pilot[None], app: FrontdeskApp) -> None:
-    app.post_message(events.Paste(PASTE))
+async def _paste(pilot: Pilot[None], app: FrontdeskApp, text: str = PASTE) -> None:
+    app.post_message(events.Paste(text))
     await _until(pilot, "The paste", lambda: isinstance(app.focused, Button))
 
 
-async def _check(pilot: Pilot[None], app: FrontdeskApp) -> None:
-    await _paste(pilot, app)
+async def _check(pilot: Pilot[None], app: FrontdeskApp, text: str = PASTE) -> None:
+    await _paste(pilot, app, text)
     if not app.chat.query(PasteChip).first().pasted.analyzers:
         raise AssistantError("No plugin recognises the mail", "Enable the plugin email_spam")
     await pilot.press("enter")
@@ -143,7 +164,9 @@ SCENES = (
     Scene("answer-light", _ask, theme="frontdesk-light"),
     Scene("answer-small", _ask, size=(40, 20)),
     Scene("paste", _paste),
-    Scene("check", _check, size=(100, 40)),
+    Scene("check", _check, size=(100, 58)),
+    Scene("check-fine", partial(_check, text=LETTER), size=(100, 44)),
+    Scene("check-unsure", partial(_check, text=PICTURES)),
     Scene("commands", _commands),
     Scene("search", _search),
 )

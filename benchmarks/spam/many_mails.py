@@ -39,7 +39,8 @@ def judge_mailbox(mailbox: str, results: str) -> tuple[str, int]:
     if target.exists():
         with open(target, encoding="utf-8") as file:
             return str(target), sum(1 for _ in file)
-    on_one_core()
+    # one core a worker: many small jobs beat one job on many cores
+    os.environ.setdefault("FRONTDESK_THREADS", "1")
     checker = load_checker()  # the bundle itself is loaded once a process
     mails = iter_mails(mailbox, None, lambda source, error: None)
     count = 0
@@ -55,13 +56,6 @@ def judge_mailbox(mailbox: str, results: str) -> tuple[str, int]:
             count += len(batch)
     unfinished.rename(target)
     return str(target), count
-
-
-def on_one_core() -> None:
-    """Keep this worker to one core: many small jobs beat one job on many cores."""
-    if hasattr(os, "sched_setaffinity"):
-        cores = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, {cores[os.getpid() % len(cores)]})
 
 
 def judge_all(mailboxes: list[str], results: str, scheduler: str | None) -> Iterator[int]:

@@ -92,7 +92,7 @@ def zip_members(path: str) -> Iterator[tuple[str, BoundedStream]]:
     with archive:
         for member in archive.infolist():
             name = member.filename
-            parts = name.split("/")
+            parts = [part for part in name.split("/") if part not in {".", ".."}]
             hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
             if member.is_dir() or hidden or "tmp" in parts[:-1]:
                 continue

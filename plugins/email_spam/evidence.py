@@ -20,13 +20,13 @@ from plugins.email_spam.facts import quote, sentences
 from plugins.email_spam.links import defang_host, host_of
 from plugins.email_spam.mail import Mail
 
-MAX_SPANS = 24
+MAX_SPANS = 20
 MAX_LINK_HOSTS = 5
-LONG_BODY = 4000  # characters; of longer mail only the most telling stretch is explained
-STRETCH = 1500
+LONG_BODY = 1500  # characters; of longer mail only the most telling stretch is explained
+STRETCH = 1000
 MAX_REASONS = 6
 NOTICEABLE = 0.1  # of log-odds
-SUBSETS = 48
+SUBSETS = 32
 MAX_SHOWN = 2400  # characters of passages
 
 

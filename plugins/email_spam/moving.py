@@ -75,10 +75,7 @@ class Mover:
         name = os.path.basename(source)
         if self._maildir and ":2," not in name:
             name += ":2,"  # what lies in cur has a list of flags, even an empty one
-        for number in range(1000):
-            target = place / (name if not number else f"{number}-{name}")
-            if not os.path.lexists(target):
-                break
+        target = _free(place, name)
         row = [scan, os.fsencode(source), os.fsencode(target)]
         entry = db.execute(
             "INSERT INTO move (scan, source, target, state) VALUES (?, ?, ?, 'planned')", row
@@ -90,6 +87,17 @@ class Mover:
             raise AssistantError(f"{source} could not be moved ({error.strerror})") from error
         _set_state(db, int(entry or 0), "moved")
         return target
+
+
+def _free(folder: Path, name: str) -> Path:
+    """Return a name that nothing has; among the numbers of an MH folder the next one."""
+    target = folder / name
+    numbered = name.isascii() and name.isdigit()
+    for count in range(1, 100_000):
+        if not os.path.lexists(target):
+            break
+        target = folder / (str(int(name) + count) if numbered else f"{count}-{name}")
+    return target
 
 
 def last_scan_with_moves(db: Database) -> int | None:

@@ -92,10 +92,12 @@ def finish(db: Database, number: int, rehearsed: bytes | None) -> None:
     )
 
 
-def rehearsed(db: Database, path: bytes, target: bytes) -> bool:
-    """Whether a finished scan of ``path`` has shown what moving to ``target`` would do."""
-    query = "SELECT 1 FROM scan WHERE path = ? AND rehearsed = ? AND finished IS NOT NULL"
-    return db.execute(query, [path, target]).fetchone() is not None
+def rehearsed(db: Database, path: bytes, target: bytes, model: str) -> bool:
+    """Whether a finished scan of ``path`` by this model has shown what would go to ``target``."""
+    query = (
+        "SELECT 1 FROM scan WHERE path = ? AND rehearsed = ? AND model = ? AND finished IS NOT NULL"
+    )
+    return db.execute(query, [path, target, model]).fetchone() is not None
 
 
 def scan(

@@ -81,9 +81,9 @@ def scan(
     counts: Counter[str] = Counter()
     started = time.monotonic()
     with open_store() as db:
-        if mover and not dry_run and not yes:
-            _require_rehearsal(db, path, mover)
         checker = load_checker()
+        if mover and not dry_run and not yes:
+            _require_rehearsal(db, path, mover, checker.classifier.key)
         rows.begin(checker.classifier.name)
         from plugins.email_spam import scanning
 
@@ -134,10 +134,10 @@ def _mover(path: str, target: str) -> Mover:
     return Mover(Path(path), Path(target))
 
 
-def _require_rehearsal(db: Database, path: str, mover: Mover) -> None:
+def _require_rehearsal(db: Database, path: str, mover: Mover, model: str) -> None:
     from plugins.email_spam.scanning import rehearsed
 
-    if not rehearsed(db, _key(path), _key(str(mover.target))):
+    if not rehearsed(db, _key(path), _key(str(mover.target)), model):
         raise BadInputError(
             f"What would be moved to {mover.target} has not been looked at yet",
             "Run it with --dry-run first, or add --yes",

@@ -177,6 +177,19 @@ def test_a_move_never_overwrites(run, maildir: Path, tmp_path: Path) -> None:
     assert "3 moved back" in result.stderr
 
 
+def test_in_an_mh_folder_moved_mail_takes_the_next_free_number(run, tmp_path: Path) -> None:
+    inbox, junk = tmp_path / "inbox", tmp_path / "junk"
+    for folder in (inbox, junk):
+        folder.mkdir()
+    for number in (1, 2):
+        (inbox / str(number)).write_bytes(raw(number, SCAM))
+        (junk / str(number)).write_bytes(b"mine")
+    run("scan", inbox, "--move-spam", junk, "--yes")
+    assert names(junk) == {"1", "2", "3", "4"}
+    assert "2 moved back" in run("undo").stderr
+    assert names(inbox) == {"1", "2"}
+
+
 def test_moves_work_across_file_systems(
     run, maildir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
