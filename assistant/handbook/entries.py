@@ -49,3 +49,9 @@ def write_entries(path: Path, entries: Sequence[HandbookEntry]) -> None:
 def phrasings(entry: HandbookEntry) -> list[str]:
     """Return the ways to ask for an entry; each has a vector of its own."""
     return [entry.question, *entry.asks]
+
+
+def item_of(entry_id: str) -> str:
+    """Return the key of the dialogue that an entry comes from."""
+    item, dot, turn = entry_id.rpartition(".")
+    return item if dot and turn.isdigit() else entry_id

@@ -15,7 +15,7 @@ import numpy as np
 from assistant.conversation import HandbookEntry
 from assistant.errors import ModelError
 from assistant.handbook.encoder import OnnxTextEncoder, TextEncoder
-from assistant.handbook.entries import phrasings, read_entries
+from assistant.handbook.entries import item_of, phrasings, read_entries
 from assistant.handbook.query import search_text
 from assistant.tokenizer import Tokenizer, TokenizerSpec
 
@@ -95,17 +95,18 @@ class Handbook:
         return np.maximum.reduceat(similarity_P, self.starts_N)
 
     def rank(self, scores_N: NDArray[np.float32]) -> list[Found]:
-        """Return the entries worth showing, best first; none when none is close enough."""
-        wanted = self.settings.entries
-        if wanted < 1:
-            return []
-        best = np.argsort(-scores_N, kind="stable")[:wanted]
-        floor = max(self.settings.threshold, float(scores_N[best[0]]) - self.settings.margin)
-        return [
-            Found(self.entries[index], float(scores_N[index]))
-            for index in best
-            if scores_N[index] >= floor
-        ]
+        """Return the entries worth showing, best first; none when none is close enough.
+
+        Of one dialogue's entries only the best is shown: its other turns repeat it.
+        """
+        floor = max(self.settings.threshold, float(scores_N.max()) - self.settings.margin)
+        found: dict[str, Found] = {}
+        for index in np.argsort(-scores_N, kind="stable"):
+            if scores_N[index] < floor or len(found) >= self.settings.entries:
+                break
+            entry = self.entries[index]
+            found.setdefault(item_of(entry.id), Found(entry, float(scores_N[index])))
+        return list(found.values())
 
     def find(self, questions: Sequence[str]) -> list[Found]:
         """Return the entries for the last of a person's messages; see ``search_text``.

@@ -17,10 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assistant.conversation import HandbookEntry, Message, handbook_question
-from assistant.handbook.entries import phrasings
+from assistant.handbook.entries import item_of, phrasings
 from assistant.handbook.query import search_text
 from assistant.handbook.search import Handbook
-from training.handbook.entries import item_of
 
 
 @dataclass(frozen=True)
@@ -150,7 +149,8 @@ class HandbookExamples:
         """Return the best entries for each of C texts, those of the text's own item left out."""
         similarity_CP[own_CP] = -1
         scores_CN = np.maximum.reduceat(similarity_CP, self.handbook.starts_N, axis=1)
-        count = min(self.config.entries, scores_CN.shape[1])
+        # one entry an item is shown: a few more candidates than entries
+        count = min(4 * self.config.entries, scores_CN.shape[1])
         best_CK = np.argpartition(-scores_CN, count - 1, axis=1)[:, :count]
         return [
             [(int(n), float(scores_N[n])) for n in best]

@@ -38,9 +38,3 @@ def _entries(dialogue: Dialogue) -> Iterator[HandbookEntry]:
             answer=answered.content.strip(),
             asks=dialogue.asks if turn == 0 else (),
         )
-
-
-def item_of(entry_id: str) -> str:
-    """Return the key of the dialogue that an entry comes from."""
-    item, dot, turn = entry_id.rpartition(".")
-    return item if dot and turn.isdigit() else entry_id

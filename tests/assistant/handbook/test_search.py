@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from assistant.conversation import HandbookEntry
 from assistant.errors import ModelError
 from assistant.handbook.entries import read_entries, write_entries
 from assistant.handbook.query import search_text
@@ -47,9 +48,20 @@ def test_nothing_is_shown_when_nothing_is_close() -> None:
 
 def test_a_distant_second_entry_is_left_out() -> None:
     question = "My parcel has not arrived"
-    assert _ids(tiny_handbook(margin=0.6), question) == ["ord-0001", "ord-0001.2"]
-    assert _ids(tiny_handbook(margin=0.1), question) == ["ord-0001"]
-    assert _ids(tiny_handbook(margin=0.6, shown=1), question) == ["ord-0001"]
+    entries = [*ENTRIES, HandbookEntry("ord-0002", "t", "My parcel arrived late", "Ask.", ())]
+    assert _ids(tiny_handbook(entries, margin=0.6), question) == ["ord-0001", "ord-0002"]
+    assert _ids(tiny_handbook(entries, margin=0.1), question) == ["ord-0001"]
+    assert _ids(tiny_handbook(entries, margin=0.6, shown=1), question) == ["ord-0001"]
+
+
+def test_of_one_dialogue_the_best_entry_is_shown() -> None:
+    handbook = tiny_handbook(margin=0.9, threshold=0.1, shown=4)
+    for question, best in (
+        ("My parcel has not arrived", "ord-0001"),
+        ("My parcel has not arrived, tracking says delivered", "ord-0001.2"),
+    ):
+        found = _ids(handbook, question)
+        assert [name for name in found if name.startswith("ord")] == [best]
 
 
 def test_a_follow_up_is_looked_for_with_what_it_goes_back_to() -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from assistant.conversation import Message, Note
+from assistant.handbook.entries import item_of
 from training.datasets.splits import split_of
 from training.finetuning.conversations import Dialogue, DialogueData, load_dialogues
-from training.handbook.entries import handbook_entries, item_of
+from training.handbook.entries import handbook_entries
 
 
 def _key(split: str) -> str:
