@@ -39,7 +39,7 @@ def command() -> None:
 @click.option(
     "--margin",
     type=click.FloatRange(min=0),
-    default=0.15,
+    default=0.06,
     show_default=True,
     help="How far below the best entry's score a further one may lie.",
 )
