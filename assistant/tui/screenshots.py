@@ -1,7 +1,7 @@
 """Screenshots for the documentation: ``python -m assistant.tui.screenshots OUTDIR``.
 
-The pictures show the real program: the model and the plugins that are installed, a private
-history, and what they answer. SVG, one file a scene.
+The pictures show the real program: the model and the plugins that are installed, and what they
+answer, in a history of its own with a few questions of earlier days. SVG, one file a scene.
 """
 
 from __future__ import annotations
@@ -11,9 +11,12 @@ import asyncio
 import re
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from textual import events
 from textual.pilot import Pilot
@@ -30,6 +33,14 @@ from assistant.tui.widgets.welcome import EXAMPLES
 
 SIZE = (100, 30)
 LONGEST_WAIT = 30  # seconds
+PINNED_DAY = 9
+EARLIER = (
+    (9, "Steps to set up a printer"),
+    (4, "What is two-factor sign-in?"),
+    (3, "Export a calendar"),
+    (1, "Is this invoice genuine?"),
+    (1, "Battery drains overnight"),
+)
 PASTE = """From: "Account Security" <security@account-check.example>
 To: you@example.org
 Subject: Your account will be suspended within 24 hours
@@ -86,12 +97,13 @@ async def take(
     scene: Scene, directory: Path, load_model: Callable[[], ChatModel], plugins: Plugins
 ) -> Path:
     """Play one scene and write its picture; return the file."""
-    history = History(None)
-    app = FrontdeskApp(history, load_model, plugins)
-    try:
+    with TemporaryDirectory() as folder, closing(History(Path(folder) / "history.db")) as history:
+        _fill(history)
+        app = FrontdeskApp(history, load_model, plugins)
         async with app.run_test(size=scene.size) as pilot:
             app.theme = scene.theme
             await _settle(pilot, app)
+            await app.chat.action_new()
             if app.chat.model_error is not None:
                 raise app.chat.model_error
             await scene.act(pilot, app)
@@ -100,8 +112,21 @@ async def take(
             picture = without_web_fonts(app.export_screenshot(title="Frontdesk"))
             path.write_text(picture, encoding="utf-8")
             return path
-    finally:
-        history.close()
+
+
+def _fill(history: History) -> None:
+    """Write questions of earlier days, so that the list is one."""
+    now = datetime.now(UTC)
+    for days, question in EARLIER:
+        conversation = history.create_conversation("support-chat", "")
+        history.add_user_message(conversation.id, question)
+        with history.writing() as connection:
+            connection.execute(
+                "UPDATE conversation SET updated = ? WHERE id = ?",
+                ((now - timedelta(days=days)).isoformat(timespec="microseconds"), conversation.id),
+            )
+        if days == PINNED_DAY:
+            history.pin(conversation.id)
 
 
 async def _settle(pilot: Pilot[None], app: FrontdeskApp) -> None:
@@ -158,6 +183,24 @@ async def _search(pilot: Pilot[None], app: FrontdeskApp) -> None:
     await pilot.press("ctrl+f", *"password")
 
 
+async def _message(pilot: Pilot[None], app: FrontdeskApp) -> None:
+    await _ask(pilot, app)
+    await _settle(pilot, app)
+    await pilot.press("ctrl+r")
+    await _settle(pilot, app)
+    await pilot.press("shift+tab")
+
+
+async def _context(pilot: Pilot[None], app: FrontdeskApp) -> None:
+    app.chat.desk.composer.write(EXAMPLES[0])
+    await pilot.press("ctrl+l")
+
+
+async def _options(pilot: Pilot[None], app: FrontdeskApp) -> None:
+    app.chat.action_options("")
+    await pilot.pause()
+
+
 SCENES = (
     Scene("welcome", _nothing),
     Scene("answer", _ask),
@@ -169,6 +212,9 @@ SCENES = (
     Scene("check-unsure", partial(_check, text=PICTURES)),
     Scene("commands", _commands),
     Scene("search", _search),
+    Scene("message", _message),
+    Scene("context", _context),
+    Scene("options", _options),
 )
 
 

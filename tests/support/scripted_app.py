@@ -46,5 +46,5 @@ def model(kind: str) -> ScriptedChatModel:
 
 
 if __name__ == "__main__":
-    app_module.model_loader = lambda _name: lambda: model(sys.argv[1])  # type: ignore[assignment]
+    app_module.model_loader = lambda _name, handbook=True: lambda: model(sys.argv[1])  # type: ignore[assignment]
     sys.exit(app_module.run_app())

@@ -53,8 +53,8 @@ Esc: Back to the composer
         Binding("q", "screen.message('quote')", "Quote"),
         Binding("e", "screen.message('edit')", "Edit"),
         Binding("r", "screen.message('again')", "Again"),
-        Binding("left", "screen.message('version(-1)')", "‹", key_display="←"),
-        Binding("right", "screen.message('version(1)')", "›", key_display="→"),
+        Binding("left", "screen.message('version(-1)')", "Versions", key_display="←→"),
+        Binding("right", "screen.message('version(1)')", "Version after", show=False),
         Binding("i", "screen.message('details')", "Details", show=False),
     ]
 
