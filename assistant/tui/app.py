@@ -24,7 +24,7 @@ from assistant.plugin_api import Analyzer, Detector, SlashCommand
 from assistant.tui import clipboard
 from assistant.tui.screens.chat import ChatScreen
 from assistant.tui.settings import SETTINGS_FILE, Settings
-from assistant.tui.themes import DARK, THEMES
+from assistant.tui.themes import DARK, SIXTEEN, THEMES
 from assistant.tui.user_themes import THEMES_FOLDER, user_themes
 
 CRASH_FILE = "crash.log"
@@ -100,8 +100,9 @@ class FrontdeskApp(App[None]):
         for theme in self._themes:
             self.register_theme(theme)
         self._set_motion()
-        wanted = self.settings.get("theme", DARK.name)
-        self.theme = wanted if wanted in self.available_themes else DARK.name
+        usual = SIXTEEN.name if self.console.color_system == "standard" else DARK.name
+        wanted = self.settings.get("theme", usual)
+        self.theme = wanted if wanted in self.available_themes else usual
         self.theme_changed_signal.subscribe(self, self._remember_theme)
         if not self.is_headless and sys.platform != "win32":
             loop = asyncio.get_running_loop()

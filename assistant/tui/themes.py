@@ -1,4 +1,4 @@
-"""The two themes of the interface's own: quiet paper and quiet slate with one green accent."""
+"""The interface's own themes: quiet paper and quiet slate with one green accent."""
 
 from __future__ import annotations
 
@@ -66,4 +66,35 @@ LIGHT = Theme(
         "input-selection-background": "#bcd9cf",
     },
 )
-THEMES = (DARK, LIGHT)
+SIXTEEN = Theme(
+    name="frontdesk-16",
+    primary="#55ffff",
+    secondary="#5555ff",
+    accent="#ffff55",
+    foreground="#ffffff",
+    background="#000000",
+    surface="#000000",
+    panel="#000000",
+    success="#55ff55",
+    warning="#ffff55",
+    error="#ff5555",
+    dark=True,
+    variables={
+        "block-cursor-text-style": "none",
+        "block-cursor-background": "#00aaaa",
+        "block-cursor-foreground": "#000000",
+        "block-cursor-blurred-background": "#555555",
+        "footer-background": "#000000",
+        "footer-key-foreground": "#55ffff",
+        "footer-description-foreground": "#aaaaaa",
+        "border-blurred": "#555555",
+        "border": "#55ffff",
+        "scrollbar": "#555555",
+        "scrollbar-background": "#000000",
+        "scrollbar-corner-color": "#000000",
+        "input-selection-background": "#0000aa",
+    },
+)
+"""For terminals of 16 colours, where the shades of the others would all become black."""
+
+THEMES = (DARK, LIGHT, SIXTEEN)

@@ -136,7 +136,7 @@ class SetupScreen(LibraryScreen):
 
     def theme_words(self, _before: str) -> Iterable[tuple[str, str]]:
         """Complete /theme."""
-        for name, theme in self.app.available_themes.items():
+        for name, theme in reversed(self.app.available_themes.items()):  # ours before Textual's
             yield name, "dark" if theme.dark else "light"
 
     async def action_plugins(self) -> None:

@@ -118,7 +118,9 @@ async def test_words_after_a_command_are_completed(history: History) -> None:
         composer.load_text("/theme ")
         await pilot.pause()
         assert "frontdesk-light" in screen_text(pilot)
-        await pilot.press(*"frontdesk-l", "enter")
+        composer.write("/theme frontdesk-l")
+        await pilot.pause()
+        await pilot.press("enter")
         assert pilot.app.theme == "frontdesk-light"
         assert composer.text == ""
         composer.write("/options tem")
@@ -249,3 +251,15 @@ async def test_without_colour_everything_is_still_there(
         ]
         assert colours
         assert all(max(c) - min(c) <= 2 for c in colours)
+
+
+@pytest.mark.parametrize(
+    ("term", "theme"), [("xterm", "frontdesk-16"), ("xterm-256color", "frontdesk-dark")]
+)
+async def test_a_terminal_of_16_colours_gets_a_theme_that_is_legible_there(
+    history: History, monkeypatch: pytest.MonkeyPatch, term: str, theme: str
+) -> None:
+    monkeypatch.setenv("TERM", term)
+    monkeypatch.delenv("COLORTERM", raising=False)
+    async with make_app(history).run_test() as pilot:
+        assert pilot.app.theme == theme
