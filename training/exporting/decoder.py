@@ -39,12 +39,14 @@ def _array(tensor: object) -> NDArray[np.float32]:
 class DecoderGraph:
     """Builds the blocks that both graphs share."""
 
-    def __init__(self, transformer: Transformer, quantization: Quantization) -> None:
+    def __init__(
+        self, transformer: Transformer, quantization: Quantization, flat: bool = False
+    ) -> None:
         if quantization != "int4":
             transformer = merged(transformer)
         self.transformer, self.quantization = transformer, quantization
         self.a = transformer.architecture
-        self.graph = Graph("decoder")
+        self.graph = Graph("decoder", flat)
         self.embedding = _array(transformer.embed_tokens.weight)
         # The tied embedding stays at 8 bits: as the head it decides every logit.
         self.quantized_embedding = (
@@ -65,10 +67,12 @@ class DecoderGraph:
         return self.graph.linear(x, name, matrix)
 
     def embed(self, ids: str) -> str:
-        """Token ids to the residual stream [B, S, D]."""
+        """Token ids to the residual stream [B, S, D], or [S, D] of a flat graph."""
         g = self.graph
         if self.quantized_embedding is None:
-            return g.node("Gather", [g.weight("embedding.weight", self.embedding), ids])
+            return self.without_batch(
+                g.node("Gather", [g.weight("embedding.weight", self.embedding), ids])
+            )
         codes = g.weight("embedding.codes", self.quantized_embedding.codes_NGb)
         scales = g.weight("embedding.scales", self.quantized_embedding.scales_NG)
         last = g.weight("axis.2", np.array([2], np.int64))
@@ -83,11 +87,25 @@ class DecoderGraph:
             quantize_axis=2,
         )
         padded = self.quantized_embedding.codes_NGb.shape[1] * BLOCK
-        flat = g.node("Reshape", [blocks, g.weight("shape.flat", np.array([0, 0, padded]))])
-        if padded == self.a.width:
-            return flat
-        ends = [g.weight(f"slice.{v}", np.array([v], np.int64)) for v in (0, self.a.width, 2)]
-        return g.node("Slice", [flat, *ends])
+        joined = g.node("Reshape", [blocks, g.weight("shape.joined", np.array([0, 0, padded]))])
+        if padded != self.a.width:
+            ends = [g.weight(f"slice.{v}", np.array([v], np.int64)) for v in (0, self.a.width, 2)]
+            joined = g.node("Slice", [joined, *ends])
+        return self.without_batch(joined)
+
+    def without_batch(self, x: str) -> str:
+        """[1, S, N] to [S, N] in a flat graph."""
+        if not self.graph.flat:
+            return x
+        axis = self.graph.weight("axis.0", np.array([0], np.int64))
+        return self.graph.node("Squeeze", [x, axis])
+
+    def batched(self, x: str) -> str:
+        """[S, N] to [1, S, N] in a flat graph; attention and the head need the batch."""
+        if not self.graph.flat:
+            return x
+        axis = self.graph.weight("axis.0", np.array([0], np.int64))
+        return self.graph.node("Unsqueeze", [x, axis])
 
     def head(self, x: str, output: str) -> None:
         """Hidden states to logits through the tied embedding."""
@@ -125,7 +143,7 @@ class DecoderGraph:
         return outputs[0], outputs[3]
 
     def _head_norm(self, x: str, name: str, module: RMSNorm, heads: int) -> str:
-        """QK-norm: normalise each head's vector."""
+        """QK-norm: normalise each head's vector in [B, S, heads E]."""
         g, E = self.graph, self.a.head_dim
         split = g.weight(f"shape.heads.{heads}", np.array([0, 0, heads, E]))
         joined = g.weight(f"shape.joined.{heads}", np.array([0, 0, heads * E]))
@@ -138,14 +156,14 @@ class DecoderGraph:
         projections = (module.q_proj, module.k_proj, module.v_proj)
         if a.qk_norm:
             q, k, v = (
-                self.linear(x, f"{name}.{part}", projection)
+                self.batched(self.linear(x, f"{name}.{part}", projection))
                 for part, projection in zip("qkv", projections, strict=True)
             )
             q = self._head_norm(q, f"{name}.q_norm", module.q_norm, a.heads)  # type: ignore[arg-type]
             k = self._head_norm(k, f"{name}.k_norm", module.k_norm, a.kv_heads)  # type: ignore[arg-type]
             query = [q, k, v]
         else:
-            query = [self.linear(x, f"{name}.qkv", *projections), "", ""]
+            query = [self.batched(self.linear(x, f"{name}.qkv", *projections)), "", ""]
         present = [f"present_key.{index}", f"present_value.{index}"]
         attended = g.node(
             "GroupQueryAttention",
@@ -158,7 +176,7 @@ class DecoderGraph:
             rotary_interleaved=0,
             scale=a.head_dim**-0.5,
         )
-        return self.linear(attended, f"{name}.o_proj", module.o_proj)
+        return self.linear(self.without_batch(attended), f"{name}.o_proj", module.o_proj)
 
     def feed_forward(self, x: str, index: int, block: Block) -> str:
         """SwiGLU with gate and up in one product; QuickGelu with alpha 1 is SiLU."""
@@ -197,7 +215,8 @@ def build_generation_graph(
     tokens); ``past_key.i``, ``past_value.i`` float [1, K, C, E].
     Outputs: ``logits`` float [1, R, V]; ``present_key.i``, ``present_value.i`` (same buffers).
     """
-    b = DecoderGraph(transformer, quantization)
+    # One conversation at a time: without a batch dimension, activations are plain matrices.
+    b = DecoderGraph(transformer, quantization, flat=True)
     g, a = b.graph, b.a
     g.input("input_ids", INT64, [1, "S"])
     g.input("seqlens_k", INT32, [1])
@@ -212,7 +231,7 @@ def build_generation_graph(
         for name in names:
             g.output(name.replace("past", "present"), FLOAT, shape)
     stream = b.blocks(b.embed("input_ids"), pasts)
-    wanted = g.node("Gather", [stream, "logit_positions"], axis=1)
+    wanted = b.batched(g.node("Gather", [stream, "logit_positions"], axis=0))
     b.head(b.norm(wanted, "norm", transformer.norm), "logits")
     return g.save(path)
 

@@ -27,10 +27,15 @@ ALIGNMENT = 4096  # page size: lets onnxruntime map a tensor straight from the f
 
 
 class Graph:
-    """Collects nodes, weights, inputs and outputs, then writes the model."""
+    """Collects nodes, weights, inputs and outputs, then writes the model.
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    Args:
+        flat: whether linear layers get activations [tokens, K] instead of [..., K]. Then the
+            affine correction is added by the operator that computes it.
+    """
+
+    def __init__(self, name: str, flat: bool = False) -> None:
+        self.name, self.flat = name, flat
         self.nodes: list[onnx.NodeProto] = []
         self.weights: dict[str, NDArray[Any]] = {}
         self._adapter_weights: set[str] = set()
@@ -99,11 +104,13 @@ class Graph:
         offsets = self.weight(f"{name}.offsets", matrix.offsets_NG.T)
         indicator = self._block_indicator(matrix)
         if adapters:
-            widened = self._widened(name, indicator, offsets, adapters, len(matrix.codes_NGb))
-            correction = self.node("MatMul", [self.node("MatMul", [x, widened[0]]), widened[1]])
+            down, up = self._widened(name, indicator, offsets, adapters, len(matrix.codes_NGb))
+            sums = self.node("MatMul", [x, down])
         else:
-            correction = self.node("MatMul", [self._block_sums(x, indicator), offsets])
-        return self.node("Add", [product, correction])
+            sums, up = self._block_sums(x, indicator), offsets
+        if self.flat:
+            return self.node("Gemm", [sums, up, product])
+        return self.node("Add", [product, self.node("MatMul", [sums, up])])
 
     def _widened(
         self, name: str, indicator: str, offsets: str, adapters: Sequence[Adapter], outputs: int
