@@ -103,6 +103,9 @@ class ChatModel(Protocol):
     def count_tokens(self, messages: Sequence[Message]) -> int:
         """Number of tokens of the prompt these messages make."""
 
+    def warm_up(self) -> None:
+        """Read ahead what every question begins with; loading is done when this returns."""
+
     def stream(
         self, messages: Sequence[Message], options: GenerationOptions, cancel: Event
     ) -> Iterator[Chunk | Completion]:

@@ -236,6 +236,7 @@ def run_plain(model_name: str, conversation_id: str | None = None, handbook: boo
     model = load_chat_model(model_name)
     if not handbook:
         leave_handbook(model)
+    model.warm_up()
     try:
         ensure_data_directory()
         history = History(database_path())

@@ -43,6 +43,9 @@ class ScriptedChatModel:
             parts.append(("\n", True))
         return parts
 
+    def warm_up(self) -> None:
+        """Nothing to read ahead."""
+
     def stream(
         self, messages: Sequence[Message], options: GenerationOptions, cancel: Event
     ) -> Iterator[Chunk | Completion]:

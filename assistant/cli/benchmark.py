@@ -15,12 +15,15 @@ from assistant.errors import AssistantError
 
 if TYPE_CHECKING:
     from assistant.chat import ChatModel, Completion
+    from assistant.conversation import Message
 
 RUNS = 3
 ANSWER_TOKENS = 64
 PROMPT_TOKENS = 512
+CONTEXTS = (50, 500, 1500)
 MESSAGES = 64
 _QUESTION = "My parcel has not arrived. What can I do?"
+_FOLLOW_UP = "And what do I do if nobody answers me there?"
 _MAIL = (
     "Subject: Your invoice\n\nDear customer, attached is the invoice of this month. "
     "Please tell us by Friday if anything is missing. "
@@ -33,7 +36,8 @@ _MAIL = (
 def benchmark(as_json: bool, model_name: str) -> None:
     """Measure load time, time to first token, tokens per second and memory.
 
-    Each speed is the median of 3 runs.
+    Each speed is the median of 3 runs. Tokens are computed one by one here: what an answer
+    copies from the conversation comes faster.
     """
     results: dict[str, Any] = {"chat": measure_chat(model_name)}
     try:
@@ -56,6 +60,15 @@ def benchmark(as_json: bool, model_name: str) -> None:
             f"(a prompt of {chat['prefill_tokens']} tokens)",
         ),
         ("writing", f"{chat['decode_tokens_per_second']:.1f} tokens/s"),
+        ("next question", f"{chat['follow_up_ms']:.0f} ms to the first token"),
+    ]
+    rows += [
+        (
+            f"after {at['prompt_tokens']} tokens",
+            f"{at['decode_tokens_per_second']:.1f} tokens/s "
+            f"(read at {at['prefill_tokens_per_second']:.0f} tokens/s)",
+        )
+        for at in chat["contexts"]
     ]
     if classifier:
         rows += [
@@ -75,29 +88,53 @@ def measure_chat(model_name: str) -> dict[str, Any]:
     from assistant.engine.chat_model import load_chat_model
 
     start = time.perf_counter()
-    model = load_chat_model(model_name)
+    model = load_chat_model(model_name, speculate=False)
     load_ms = (time.perf_counter() - start) * 1000
+    model.warm_up()
     system = Message("system", model.system_prompt)
-    _complete(model, [system, Message("user", "Hello")], 2)  # warm up; the system prompt is cached
-    answers, reads = [], []
+    answers, reads, follow_ups = [], [], []
     for run in range(RUNS):
         # A number first: no run finds the text of the one before in the cache.
-        answers.append(
-            _complete(model, [system, Message("user", f"{run}: {_QUESTION}")], ANSWER_TOKENS)
-        )
-        reads.append(_complete(model, [Message("user", _long_text(model, run))], 1))
+        asked = [system, Message("user", f"{run}: {_QUESTION}")]
+        answers.append(_complete(model, asked, ANSWER_TOKENS))
+        asked += [
+            Message("assistant", answers[-1].text or "-"),
+            Message("user", f"{run}: {_FOLLOW_UP}"),
+        ]
+        follow_ups.append(_complete(model, asked, 1))
+        reads.append(_complete(model, _long_prompt(model, run, PROMPT_TOKENS), 1))
     return {
         "model": model.name,
         "load_ms": load_ms,
         "time_to_first_token_ms": median(c.time_to_first_token_ms for c in answers),
+        "follow_up_ms": median(c.time_to_first_token_ms for c in follow_ups),
         "decode_tokens_per_second": median(c.tokens_per_second for c in answers),
         "decode_tokens": median(c.output_tokens for c in answers),
-        "prefill_tokens_per_second": median(
-            c.prompt_tokens / (c.time_to_first_token_ms / 1000) for c in reads
-        ),
+        "prefill_tokens_per_second": median(_reading_speed(c) for c in reads),
         "prefill_tokens": reads[0].prompt_tokens,
+        "contexts": [
+            measure_context(model, tokens)
+            for tokens in CONTEXTS
+            if tokens + ANSWER_TOKENS < model.context_length
+        ],
         "runs": RUNS,
     }
+
+
+def measure_context(model: ChatModel, tokens: int) -> dict[str, Any]:
+    """Measure reading a prompt of about ``tokens`` tokens and writing after it."""
+    completions = [
+        _complete(model, _long_prompt(model, run, tokens), ANSWER_TOKENS) for run in range(RUNS)
+    ]
+    return {
+        "prompt_tokens": completions[0].prompt_tokens,
+        "prefill_tokens_per_second": median(_reading_speed(c) for c in completions),
+        "decode_tokens_per_second": median(c.tokens_per_second for c in completions),
+    }
+
+
+def _reading_speed(completion: Completion) -> float:
+    return completion.prompt_tokens / (completion.time_to_first_token_ms / 1000)
 
 
 def measure_classifier(name: str) -> dict[str, Any]:
@@ -143,11 +180,14 @@ def _complete(model: ChatModel, messages: list[Any], max_tokens: int) -> Complet
     raise AssistantError("The model ended its answer without saying why")
 
 
-def _long_text(model: ChatModel, run: int) -> str:
+def _long_prompt(model: ChatModel, run: int, tokens: int) -> list[Message]:
+    """Return a prompt of at most ``tokens`` tokens; another run's shares no beginning with it."""
     from assistant.conversation import Message
+    from assistant.window import shortened
 
-    wanted = min(PROMPT_TOKENS, model.context_length // 2)
-    text = f"{run}"
-    while model.count_tokens([Message("user", f"{text} {_MAIL}")]) <= wanted:
-        text = f"{text} {_MAIL}"
-    return text
+    wanted = min(tokens, model.context_length - ANSWER_TOKENS - 1)
+    text = f"{tokens}/{run} {_MAIL * (1 + tokens // 20)}"
+    fitting = shortened(
+        text, "start", lambda part: model.count_tokens([Message("user", part)]) <= wanted
+    )
+    return [Message("user", fitting)]

@@ -26,14 +26,14 @@ from assistant.text import sanitize
 class OnnxChatModel:
     """Talks through a bundle's graph; one stream at a time, the others wait."""
 
-    def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
+    def __init__(self, bundle: Bundle, threads: int | None = None, speculate: bool = True) -> None:
         """Load tokenizer and weights; raises ModelError."""
         self.bundle = bundle
         self.use_handbook = bool(bundle.handbook)
         self._handbook = HandbookLoader(bundle) if bundle.handbook else None
         with ThreadPoolExecutor(1) as pool:  # both take long, and the second leaves Python alone
             tokenizer = pool.submit(bundle.tokenizer)
-            self.generator = TextGenerator(bundle, threads)
+            self.generator = TextGenerator(bundle, threads, speculate=speculate)
             self.tokenizer = tokenizer.result()
         self.options = GenerationOptions().updated(**bundle.chat.get("generation", {}))
         self._stop_tokens = frozenset(bundle.tokenizer_spec.special_tokens.values())
@@ -136,10 +136,14 @@ class OnnxChatModel:
         )
 
 
-def load_chat_model(name: str, threads: int | None = None) -> OnnxChatModel:
+def load_chat_model(name: str, threads: int | None = None, speculate: bool = True) -> OnnxChatModel:
     """Load the chat model of a bundle given by name or path.
+
+    Args:
+        threads: to compute with; None takes the cores there are.
+        speculate: check guessed tokens together; the answers are the same.
 
     Raises:
         ModelError: missing, damaged, newer than this program, or no chat model.
     """
-    return OnnxChatModel(find_bundle(name, "chat"), threads)
+    return OnnxChatModel(find_bundle(name, "chat"), threads, speculate)

@@ -221,6 +221,7 @@ def model_loader(model_name: str | None, handbook: bool = True) -> Callable[[], 
         model = load_chat_model(model_name or "support-chat")
         if not handbook:
             leave_handbook(model)
+        model.warm_up()
         return model
 
     return load

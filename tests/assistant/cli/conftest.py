@@ -46,7 +46,5 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 def model(monkeypatch: pytest.MonkeyPatch) -> ScriptedChatModel:
     """The model that every name loads."""
     scripted = ScriptedChatModel(["It is on its way."])
-    monkeypatch.setattr(
-        "assistant.engine.chat_model.load_chat_model", lambda name, threads=None: scripted
-    )
+    monkeypatch.setattr("assistant.engine.chat_model.load_chat_model", lambda name, **_: scripted)
     return scripted

@@ -182,8 +182,19 @@ def test_the_benchmark_measures_a_chat_model(run, model: ScriptedChatModel) -> N
     assert result["decode_tokens"] == 4
     assert result["prefill_tokens_per_second"] == pytest.approx(result["prefill_tokens"] * 1000)
     assert 400 < result["prefill_tokens"] <= 512
+    assert result["follow_up_ms"] == 1.0
+    for wanted, at in zip((50, 500, 1500), result["contexts"], strict=True):
+        assert 0.8 * wanted < at["prompt_tokens"] <= wanted
+        assert at["decode_tokens_per_second"] == 100.0
+    # nothing is measured that a cached beginning would make faster
     texts = [messages[-1].content for messages in model.prompts]
+    assert len({text.split()[0] for text in texts}) >= 3 * 5
     assert len(set(texts)) == len(texts)
+
+
+def test_the_benchmark_leaves_out_contexts_beyond_the_models(run, model: ScriptedChatModel) -> None:
+    model.context_length = 600
+    assert [at["prompt_tokens"] > 100 for at in measure_chat("s")["contexts"]] == [False, True]
 
 
 def test_the_benchmark_goes_on_without_a_classifier(run, model: ScriptedChatModel) -> None:
