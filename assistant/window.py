@@ -22,7 +22,9 @@ def fit_window(
     """Return the prompt and how many of the oldest messages it leaves out.
 
     The system prompt and everything from the last question on stay. What is left begins with a
-    question, so that no answer stands without its question.
+    question, so that no answer stands without its question. It begins where a passage of about a
+    quarter of the window begins, so that the next few prompts begin there too: the model has
+    their beginning read already.
 
     Raises:
         TooLongError: the last question alone is too long.
@@ -43,7 +45,24 @@ def fit_window(
         used = model.count_tokens([*system, *messages[kept:]])
         if used + min(max_tokens, SHORTEST_ANSWER) > model.context_length:
             raise TooLongError(used, model.context_length)
+    kept = next((n for n in _passages(messages, room) if n >= kept), kept)
     return [*system, *messages[kept:]], kept
+
+
+def _passages(messages: Sequence[Message], characters: int) -> list[int]:
+    """Return the questions at which passages begin, each of about so many characters.
+
+    They depend only on what stands before them: a conversation that grows keeps them. Four
+    characters are about a token.
+    """
+    found: list[int] = []
+    said, passage = 0, -1
+    for n, message in enumerate(messages):
+        if message.role == "user" and said // max(1, characters) > passage:
+            passage = said // max(1, characters)
+            found.append(n)
+        said += len(message.content)
+    return found
 
 
 def shortened(text: str, keep: Part, fits: Callable[[str], bool], fixed: int = 0) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -283,6 +284,19 @@ def test_the_oldest_exchanges_are_left_out_when_the_window_is_full(history: Hist
     answer = session.last_answer
     assert answer is not None
     assert answer.statistics["dropped_messages"] == session.dropped_messages
+
+
+def test_a_full_window_keeps_its_beginning_for_several_questions(history: History) -> None:
+    model = ScriptedChatModel(["short answer"], context_length=400, system_prompt="Be kind.")
+    session = ChatSession(history, model, options=GenerationOptions(max_tokens=300))
+    for n in range(40):
+        say(session.ask(f"question{n} and six words after it", Event()))
+    full = [prompt for prompt in model.prompts if prompt[1].content[:10] != "question0 "]
+    moved = sum(a[1] != b[1] for a, b in itertools.pairwise(full))
+    assert len(full) > 25
+    assert 2 < moved <= len(full) / 2.5
+    for prompt in full:
+        assert 0.5 * 144 < model.count_tokens(prompt) <= 144
 
 
 def test_a_sampled_answer_records_the_seed_it_was_drawn_with(history: History) -> None:
