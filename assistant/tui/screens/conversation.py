@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from textual import on
 
 from assistant.chat import Chunk, Completion
-from assistant.errors import AssistantError, BadInputError, TooLongError
+from assistant.errors import AssistantError, TooLongError
 from assistant.history import History, StoredMessage
 from assistant.session import ChatSession
 from assistant.tui.answering import Answering
@@ -275,8 +275,7 @@ class ConversationScreen(LoadingScreen):
     async def _answer_failed(self, fact: AnswerFailed) -> None:
         if not self._answering.is_current(fact.run):
             return
-        refused = isinstance(fact.error, BadInputError) and self._asked is not None
-        asked = await self._settle(refused=refused)
+        asked = await self._settle(refused=self._asked is not None)
         if asked is not None and isinstance(fact.error, TooLongError):
             await self.desk.ask_how_to_shorten(
                 TooLong(fact.error, asked.text, asked.fixed, asked.editing)
@@ -298,7 +297,7 @@ class ConversationScreen(LoadingScreen):
         stored = next((m for m in reversed(branch) if m.role == "assistant"), None)
         asked = self._asked
         if refused and (stored is None or stored == self.last_answer):
-            await self._take_back()
+            await self._take_back()  # too long, or it could not be stored: nothing was said
         else:
             asked = None
             self.desk.accepted()

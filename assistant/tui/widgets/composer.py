@@ -76,6 +76,10 @@ Nothing of it reaches the model before.
         for key in SCREEN_KEYS:
             self._bindings.key_to_bindings.pop(key, None)
 
+    def on_mount(self) -> None:
+        """Blink only where things may move."""
+        self.cursor_blink = self.app.animation_level != "none"
+
     async def _on_key(self, event: events.Key) -> None:
         if event.key in NEWLINE_KEYS:
             self._take(event)

@@ -231,6 +231,7 @@ async def test_nothing_moves_where_a_person_does_not_want_it(
     monkeypatch.setenv("FRONTDESK_REDUCED_MOTION", "1")
     async with make_app(history).run_test() as pilot:
         assert pilot.app.animation_level == "none"
+        assert not chat(pilot).desk.composer.cursor_blink
 
 
 async def test_without_colour_everything_is_still_there(
