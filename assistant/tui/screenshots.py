@@ -212,7 +212,7 @@ SCENES = (
     Scene("check-unsure", partial(_check, text=PICTURES)),
     Scene("commands", _commands),
     Scene("search", _search),
-    Scene("message", _message),
+    Scene("message", _message, size=(100, 34)),
     Scene("context", _context),
     Scene("options", _options),
 )

@@ -159,14 +159,22 @@ Esc: Back to the composer
 
     # --- the chosen message --------------------------------------------------------------
 
-    def choose(self, said: Said | None) -> None:
-        """Mark a message as the one that keys and buttons are about."""
+    def choose(self, said: Said | None, at_end: bool = False) -> None:
+        """Mark a message as the one that keys and buttons are about.
+
+        Args:
+            at_end: show its end, with what can be done, where it is higher than the view.
+        """
         if self.chosen is not None and self.chosen is not said and self.chosen.is_mounted:
             self.chosen.choose(False)
         if said is not None and (said is not self.chosen or not said.has_class("-chosen")):
             said.choose(True)
             self.release_anchor()
-            self.scroll_to_widget(said, animate=False)
+            # once the row of what can be done is there
+            if at_end:
+                self.call_after_refresh(self.scroll_end, animate=False)
+            else:
+                self.call_after_refresh(self.scroll_to_widget, said, animate=False)
         self.chosen = said
         self.screen.refresh_bindings()
 
@@ -179,7 +187,8 @@ Esc: Back to the composer
     def on_focus(self, _event: events.Focus) -> None:
         """Choose the last message, unless one is chosen."""
         if self.chosen is None or not self.chosen.is_mounted:
-            self.choose(self._last(Said))
+            last = self._last(Said)
+            self.choose(last, at_end=self.follows)
 
     def on_blur(self, _event: events.Blur) -> None:
         """Choose nothing any more; a reader who was at the end follows it again."""
