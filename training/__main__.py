@@ -11,6 +11,7 @@ from typing import NoReturn
 import click
 
 from assistant.errors import AssistantError, ExitCode
+from training.world import primary, rank, world_size
 
 HOUSE = Path(__file__).resolve().parent
 
@@ -67,6 +68,7 @@ TRAIN_PACKAGES = {
     "sklearn",
     "matplotlib",
     "rich",
+    "zstandard",
 }
 
 
@@ -106,6 +108,16 @@ def group() -> None:
 def main() -> None:
     """Run the command line; errors become one line on stderr and an exit code."""
     try:
+        _run()
+    finally:
+        if world_size() > 1 and "torch" in sys.modules:
+            from training.parallel import leave
+
+            leave()
+
+
+def _run() -> None:
+    try:
         group.main(prog_name="training", standalone_mode=False)
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
@@ -136,10 +148,15 @@ def main() -> None:
 
         if not isinstance(error, Paused):
             raise
-        _fail(str(error), ExitCode.INTERRUPTED if error.interrupted else ExitCode.DONE)
+        code = ExitCode.INTERRUPTED if error.interrupted else ExitCode.DONE
+        if not primary():
+            sys.exit(int(code))
+        _fail(str(error), code)
 
 
 def _fail(line: str, code: int) -> NoReturn:
+    if not primary():
+        line = f"process {rank()}: {line}"
     if os.environ.get("TRAINING_DEBUG") and sys.exc_info()[0] is not None:
         import traceback
 

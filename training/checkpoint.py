@@ -7,6 +7,7 @@ checkpoint/
                        merged, those of NAME under NAME.base, NAME.lora_a and NAME.lora_b
   tokenizer.tiktoken   ranks
   state.safetensors, state.json   only in a running job: optimizer, schedule, data position
+  sharded/             with FSDP the model's and the optimizer's shards, see training/state.py
 ```
 A checkpoint is written beside its place and renamed: a crash while writing leaves the previous
 one loadable.
@@ -17,6 +18,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -30,6 +32,8 @@ from assistant.tokenizer import Tokenizer, TokenizerSpec, write_ranks
 from training.encoder import Encoder
 from training.finetuning.lora import LoraConfig, add_lora, lora_config
 from training.model import SequenceClassifier, Transformer
+from training.parallel import meet, whole
+from training.world import primary
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 STATE_TENSORS, STATE = "state.safetensors", "state.json"
@@ -61,7 +65,8 @@ def _weights(checkpoint: Checkpoint) -> dict[str, Tensor]:
     tensors = {f"model.{k}": v for k, v in checkpoint.transformer.state_dict().items()}
     if checkpoint.classifier is not None:
         tensors |= {f"score.{k}": v for k, v in checkpoint.classifier.score.state_dict().items()}
-    return {k: v.detach().float().cpu().contiguous() for k, v in tensors.items()}
+    # every process must ask for the whole of a sharded tensor, one after the other
+    return {k: whole(v.detach()).float().cpu().contiguous() for k, v in tensors.items()}
 
 
 def save_checkpoint(
@@ -69,13 +74,40 @@ def save_checkpoint(
     checkpoint: Checkpoint,
     state_tensors: dict[str, Tensor] | None = None,
     state: dict[str, Any] | None = None,
+    shards: Callable[[Path], None] | None = None,
 ) -> None:
     """Write a checkpoint atomically, replacing the one at ``directory``.
+
+    Where several processes train, all of them call this and the first one writes.
 
     Args:
         state_tensors: optimizer state and the like, for a run that resumes.
         state: JSON-ready counters and data positions, likewise.
+        shards: called by every process with the folder that is being written.
     """
+    weights = _weights(checkpoint)
+    meet()  # nobody reads the old one any more
+    building = directory.with_name(f".{directory.name}.{os.getpid()}.tmp")
+    if shards is not None:
+        building = directory.with_name(f".{directory.name}.shared.tmp")  # one for all processes
+        if primary():
+            shutil.rmtree(building, ignore_errors=True)
+        meet()
+        shards(building)
+        meet()
+    if primary():
+        _write(directory, building, checkpoint, weights, state_tensors, state)
+    meet()
+
+
+def _write(
+    directory: Path,
+    building: Path,
+    checkpoint: Checkpoint,
+    weights: dict[str, Tensor],
+    state_tensors: dict[str, Tensor] | None,
+    state: dict[str, Any] | None,
+) -> None:
     transformer = checkpoint.transformer
     config = {
         "task": checkpoint.task,
@@ -90,16 +122,16 @@ def save_checkpoint(
     if lora is not None:
         config["lora"] = {"rank": lora.rank, "alpha": lora.alpha}
     directory.parent.mkdir(parents=True, exist_ok=True)
-    building = directory.with_name(f".{directory.name}.{os.getpid()}.tmp")
-    shutil.rmtree(building, ignore_errors=True)
-    building.mkdir()
+    if not building.name.endswith(".shared.tmp"):
+        shutil.rmtree(building, ignore_errors=True)
+        building.mkdir()
     (building / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     write_ranks(building / checkpoint.tokenizer.spec.file, checkpoint.tokenizer.ranks)
-    save_file(_weights(checkpoint), building / WEIGHTS, metadata={"format": "pt"})
+    save_file(weights, building / WEIGHTS, metadata={"format": "pt"})
     if state is not None:
         save_file(state_tensors or {}, building / STATE_TENSORS)
         (building / STATE).write_text(json.dumps(state), encoding="utf-8")
-    for path in building.iterdir():
+    for path in (p for p in building.rglob("*") if p.is_file()):
         with path.open("rb") as stream:
             os.fsync(stream.fileno())
     replace_directory(building, directory)
@@ -115,8 +147,8 @@ def replace_directory(new: Path, place: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _recovered(directory: Path) -> Path:
-    """A crash between the two renames leaves only ``.NAME.old``; use it."""
+def recovered(directory: Path) -> Path:
+    """Return where a checkpoint is: a crash between two renames leaves only ``.NAME.old``."""
     old = directory.with_name(f".{directory.name}.old")
     return old if not directory.exists() and old.exists() else directory
 
@@ -127,7 +159,7 @@ def load_checkpoint(directory: Path, device: torch.device | str = "cpu") -> Chec
     Raises:
         ValueError: there is none, or it is damaged.
     """
-    directory = _recovered(Path(directory))
+    directory = recovered(Path(directory))
     try:
         config = json.loads((directory / CONFIG).read_text(encoding="utf-8"))
         tensors = load_file(directory / WEIGHTS, device=str(device))
@@ -177,7 +209,7 @@ def load_state(directory: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises:
         ValueError: the checkpoint has no training state.
     """
-    directory = _recovered(Path(directory))
+    directory = recovered(Path(directory))
     try:
         state = json.loads((directory / STATE).read_text(encoding="utf-8"))
         return load_file(directory / STATE_TENSORS), state

@@ -6,9 +6,13 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
+from training.world import local_rank, world_size
+
 
 def choose_device(name: str = "auto") -> torch.device:
     """Return the device of that name; ``auto`` takes a GPU when there is one.
+
+    Started by torchrun, ``cuda`` is the GPU with this process's number on its host.
 
     Raises:
         ValueError: there is no such device here.
@@ -17,6 +21,8 @@ def choose_device(name: str = "auto") -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError("device cuda: torch finds no GPU here; use --set device=cpu")
+    if name == "cuda" and world_size() > 1:
+        name = f"cuda:{local_rank()}"
     try:
         return torch.device(name)
     except RuntimeError as error:

@@ -2,6 +2,7 @@
 
 A step accumulates the gradient of the *summed* loss over its micro-batches and divides once by
 the number of targets in all of them: how a batch is cut into micro-batches cannot change it.
+The same holds for processes (training/parallel.py): the sums run over all of them.
 A checkpoint holds the model, the optimizers' averages, the random state and the position in
 the data, so a resumed run equals an uninterrupted one bit for bit on CPU.
 """
@@ -9,56 +10,21 @@ the data, so a resumed run equals an uninterrupted one bit for bit on CPU.
 from __future__ import annotations
 
 import math
-import signal
-import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from training.checkpoint import Checkpoint, load_state, save_checkpoint
+from training.interrupts import interruptible
 from training.optimizer import OptimizerConfig, Optimizers, build_optimizers
+from training.parallel import Parallel, ShareOfBatches, Workers
 from training.progress import Progress
 from training.run import Paused, Run
 from training.schedule import multiplier
-
-
-class BatchSource(Protocol):
-    """Deterministic micro-batches, for ever; its position is part of a checkpoint."""
-
-    def next(self) -> Any:
-        """Return the next micro-batch, a frozen dataclass of tensors."""
-
-    def state(self) -> dict[str, Any]:
-        """Return the position as JSON-ready data."""
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Go to a position."""
-
-    @property
-    def epoch(self) -> float:
-        """Passes over the data so far."""
-
-
-class Task(Protocol):
-    """What a stage adds to the loop."""
-
-    def loss(self, batch: Any) -> tuple[Tensor, int]:
-        """Return the sum of the losses and the number of targets it sums over."""
-
-    def tokens(self, batch: Any) -> int:
-        """Return the number of tokens that the model reads in this batch."""
-
-    def evaluate(self) -> dict[str, float]:
-        """Return validation metrics; the loop has set the module to evaluation, no gradients."""
-
-    def checkpoint(self) -> Checkpoint:
-        """Return what a save writes."""
+from training.state import RunState
+from training.task import BatchSource, Task
 
 
 @dataclass(frozen=True)
@@ -68,7 +34,9 @@ class LoopConfig:
     steps: int = 1000
     """Optimizer steps of the whole run."""
     accumulate: int = 1
-    """Micro-batches in a step."""
+    """Micro-batches in a step, over all processes together."""
+    parallel: Parallel = "ddp"
+    """With torchrun. ddp: each process holds the whole model; fsdp: its share of it."""
     max_seconds: float = 0.0
     """Wall-clock budget: the schedule follows time and the run ends decayed. 0: no budget."""
     stop_after: float = 0.0
@@ -145,9 +113,13 @@ class _Loop:
                 f"steps {config.steps} and accumulate {config.accumulate}: at least 1 of each"
             )
         multiplier(0.0, config.warmup, config.decay)  # refuses wrong fractions before the start
-        self.module, self.task, self.source = module, task, source
+        self.module, self.source = module, source
         self.config, self.folder = config, run
+        self.workers = Workers(module, task, config.parallel)
+        self.share = ShareOfBatches(source, config.accumulate, self.workers.rank, self.workers.size)
         self.optimizers: Optimizers = build_optimizers(module, config.optimizer)
+        self.state = RunState(module, task, source, self.optimizers, run, self.workers)
+        self.tokens = task.tokens
         self.position = _Position()
         self._before = 0.0
 
@@ -155,13 +127,13 @@ class _Loop:
         config = self.config
         torch.manual_seed(config.seed)
         if resume and self.folder.resumable:
-            self._restore()
+            self.position = _Position(**self.state.restore())
         if self.position.finished:
             return self.position.metrics
         self.folder.rewind(self.position.step)
         self._before = self.position.seconds
         self._started = self._saved = time.monotonic()
-        with self.folder.progress() as progress, _interruptible() as stop:
+        with self.folder.progress() as progress, interruptible() as stop:
             self._train(progress, stop)
             metrics = self._evaluate()
         position = self.position
@@ -211,8 +183,8 @@ class _Loop:
                 metrics = self._evaluate()
                 progress.say(_line(position.step, metrics))
                 logged_at += time.monotonic() - started  # the printed rate is of training alone
-            paused = stop.is_set() or 0 < config.stop_after <= now - self._started
-            if not ending and (paused or self._save_due()):
+            paused = self.workers.any(stop.is_set() or 0 < config.stop_after <= now - self._started)
+            if not ending and (paused or self.workers.any(self._save_due())):
                 self._save(final=False)
                 if paused:
                     raise Paused(self.folder.directory, position.step, stop.is_set())
@@ -221,23 +193,23 @@ class _Loop:
         """One optimizer step; returns the loss per target and the gradient's norm."""
         self.module.train()
         total: Tensor | None = None
-        targets = 0
-        for _ in range(self.config.accumulate):
-            batch = self.source.next()
-            summed, count = self.task.loss(batch)
-            summed.backward()
-            total = summed.detach() if total is None else total + summed.detach()
+        targets = tokens = 0
+        for number in range(self.share.steps):
+            batch, weight = self.share.next()
+            last = number == self.share.steps - 1
+            summed, count = self.workers.backward(batch, weight, last)
+            total = summed if total is None else total + summed
             targets += count
-            self.position.tokens += self.task.tokens(batch)
+            tokens += self.tokens(batch) if weight else 0
         assert total is not None
-        if targets == 0:
+        nats, all_targets, all_tokens = self.workers.sum(float(total), targets, tokens)
+        self.position.tokens += int(all_tokens)
+        if all_targets == 0:
             raise ValueError(
                 f"Step {self.position.step + 1} has no targets: every example is masked or empty"
             )
-        loss = float(total) / targets
-        for parameter in self.optimizers.parameters():
-            if parameter.grad is not None:
-                parameter.grad /= targets
+        loss = nats / all_targets
+        self.workers.divide(self.optimizers.parameters(), all_targets)
         norm = self.optimizers.clip()
         if not math.isfinite(loss) or not math.isfinite(norm):
             raise ValueError(
@@ -257,12 +229,13 @@ class _Loop:
         return max(by_steps, self.position.seconds / self.config.max_seconds)
 
     def _clock(self) -> None:
-        self.position.seconds = self._before + time.monotonic() - self._started
+        elapsed = self._before + time.monotonic() - self._started
+        self.position.seconds = self.workers.agreed(elapsed)
 
     @torch.no_grad()
     def _evaluate(self) -> dict[str, float]:
         self.module.eval()
-        metrics = self.task.evaluate()
+        metrics = self.workers.evaluate()
         if metrics:
             self.folder.log({"step": self.position.step, "evaluation": metrics})
         return metrics
@@ -273,68 +246,12 @@ class _Loop:
         return bool(by_step) or 0 < self.config.save_seconds <= elapsed
 
     def _save(self, final: bool) -> None:
-        tensors: dict[str, Tensor] = {}
-        if not final or self.config.keep_state:
-            tensors = {f"optimizer.{k}": v for k, v in self.optimizers.state_tensors().items()}
-            tensors |= {f"module.{k}": v.cpu() for k, v in self._module_state().items()}
-            tensors["random.cpu"] = torch.get_rng_state()
-            if torch.cuda.is_available():
-                tensors["random.cuda"] = torch.cuda.get_rng_state()
-        state = {"position": self.position.__dict__, "source": self.source.state()}
-        save_checkpoint(self.folder.checkpoint, self.task.checkpoint(), tensors, state)
+        if final and not self.config.keep_state:
+            self.state.save_final(self.position.__dict__)
+        else:
+            self.state.save(self.position.__dict__)
         self._saved = time.monotonic()
-
-    def _module_state(self) -> dict[str, Tensor]:
-        """Trained parameters and buffers; what is frozen comes from the foundation again."""
-        trained = {name for name, p in self.module.named_parameters() if p.requires_grad}
-        frozen = {name for name, _ in self.module.named_parameters()} - trained
-        state = self.module.state_dict()
-        return {k: v.detach().contiguous() for k, v in state.items() if k not in frozen}
-
-    def _restore(self) -> None:
-        tensors, state = load_state(self.folder.checkpoint)
-        self.position = _Position(**state["position"])
-        self.source.load_state(state["source"])
-        if self.position.finished:
-            return
-
-        def under(prefix: str) -> dict[str, Tensor]:
-            return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-        saved, expected = under("module."), self._module_state()
-        if {k: v.shape for k, v in saved.items()} != {k: v.shape for k, v in expected.items()}:
-            raise ValueError(
-                f"{self.folder.checkpoint} holds another model; resume with the settings of "
-                "the first start"
-            )
-        self.module.load_state_dict(saved, strict=False)  # what is frozen is not saved
-        self.optimizers.load_state_tensors(under("optimizer."))
-        torch.set_rng_state(tensors["random.cpu"])
-        if torch.cuda.is_available() and "random.cuda" in tensors:
-            torch.cuda.set_rng_state(tensors["random.cuda"])
 
 
 def _line(step: int, metrics: dict[str, float]) -> str:
     return f"step {step}: " + "  ".join(f"{k} {v:.4g}" for k, v in metrics.items())
-
-
-@contextmanager
-def _interruptible() -> Iterator[threading.Event]:
-    """Ctrl-C and SIGTERM let the step end and save it; a second Ctrl-C stops at once."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-
-    def ask(number: int, frame: object) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        print("stopping after this step; press Ctrl-C again to stop at once", file=sys.stderr)
-        stop.set()
-
-    before = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -14,6 +14,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from training.parallel import whole
+
 Role = Literal["matrix", "embedding", "gain", "head"]
 ROLES: tuple[Role, ...] = ("matrix", "embedding", "gain", "head")
 
@@ -91,7 +93,7 @@ class Optimizers:
     def clip(self) -> float:
         """Clip the gradient's norm as configured and return what it was."""
         limit = self.config.clip or float("inf")
-        return float(nn.utils.clip_grad_norm_(self.parameters(), limit))
+        return float(whole(nn.utils.clip_grad_norm_(self.parameters(), limit)))
 
     def step(self) -> None:
         """Apply the gradients and clear them."""

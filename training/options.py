@@ -13,6 +13,20 @@ from training.config import presets
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
+def parallel_option(command: Command) -> Any:
+    """Add ``--parallel``, short for ``--set loop.parallel=...``; it arrives as ``parallel``."""
+    return click.option(
+        "--parallel",
+        type=click.Choice(["ddp", "fsdp"]),
+        help="With torchrun: each process holds the whole model (ddp, the default) or its share.",
+    )(command)
+
+
+def with_parallel(overrides: tuple[str, ...], parallel: str | None) -> tuple[str, ...]:
+    """Return the overrides with ``--parallel`` among them."""
+    return (*overrides, f"loop.parallel={parallel}") if parallel else overrides
+
+
 def config_options(
     stage: str, output: str, preset: str | None = None, resume: bool = True
 ) -> Callable[[Command], Any]:

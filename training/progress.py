@@ -24,10 +24,17 @@ class Progress:
     Args:
         label: what is being done.
         interval: seconds between two lines where there is no terminal.
+        silent: show nothing, as all processes but the first one do.
     """
 
-    def __init__(self, label: str, stream: TextIO | None = None, interval: float = 10.0) -> None:
-        self.label, self.interval = label, interval
+    def __init__(
+        self,
+        label: str,
+        stream: TextIO | None = None,
+        interval: float = 10.0,
+        silent: bool = False,
+    ) -> None:
+        self.label, self.interval, self.silent = label, interval, silent
         self.stream = stream or sys.stderr
         self._started = self._last = time.monotonic()
         self._first: float | None = None
@@ -36,7 +43,7 @@ class Progress:
 
     def __enter__(self) -> Progress:
         self._started = self._last = time.monotonic()
-        if self.stream.isatty():
+        if self.stream.isatty() and not self.silent:
             from rich.console import Console
             from rich.progress import BarColumn, TextColumn
             from rich.progress import Progress as Bar
@@ -80,7 +87,7 @@ class Progress:
             text = f"{text}  {duration(left)} left" if text else f"{duration(left)} left"
         if self._bar is not None:
             self._bar.update(self._task, completed=self._fraction, text=text)
-        elif time.monotonic() - self._last >= self.interval:
+        elif not self.silent and time.monotonic() - self._last >= self.interval:
             self._last = time.monotonic()
             print(f"{self.label} {self._fraction:4.0%}  {text}", file=self.stream, flush=True)
 
@@ -90,5 +97,5 @@ class Progress:
             from rich.text import Text
 
             self._bar.console.print(Text(line))
-        else:
+        elif not self.silent:
             print(line, file=self.stream, flush=True)

@@ -1,7 +1,7 @@
 """The run folder: what was asked, on what machine, with what data, and what came out.
 
 ```
-runs/NAME/
+runs/NAME/              written by the first process alone when several train
   config.json       stage, settings, command line
   environment.json  python, torch, device, processor, commit
   data.json         sha256 of the data files
@@ -26,6 +26,7 @@ from typing import Any
 
 from training.config import to_json
 from training.progress import Progress
+from training.world import primary
 
 CONFIG, ENVIRONMENT, DATA = "config.json", "environment.json", "data.json"
 METRICS, SUMMARY, CHECKPOINT = "metrics.jsonl", "summary.json", "checkpoint"
@@ -66,6 +67,8 @@ class Run:
                 one of another stage.
         """
         directory = Path(directory)
+        if not primary():
+            return cls(directory, stage)
         path = directory / CONFIG
         settings = to_json(config)
         if path.exists():
@@ -98,10 +101,14 @@ class Run:
 
     def data(self, hashes: Mapping[str, str]) -> None:
         """Record the sha256 of each data file, by name."""
+        if not primary():
+            return
         _write(self.directory / DATA, dict(hashes))
 
     def log(self, metrics: Mapping[str, Any]) -> None:
         """Append one line to metrics.jsonl."""
+        if not primary():
+            return
         with (self.directory / METRICS).open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(dict(metrics)) + "\n")
 
@@ -119,6 +126,8 @@ class Run:
 
     def rewind(self, step: int) -> None:
         """Forget the logged lines after ``step``: a resumed run writes them again."""
+        if not primary():
+            return
         rows = [row for row in self.metrics() if row.get("step", 0) <= step]
         path = self.directory / METRICS
         building = path.with_suffix(".tmp")
@@ -127,10 +136,12 @@ class Run:
 
     def progress(self, label: str | None = None) -> Progress:
         """Return a progress display for this run; use it in a ``with``."""
-        return Progress(label or self.stage)
+        return Progress(label or self.stage, silent=not primary())
 
     def summary(self, values: Mapping[str, Any]) -> None:
         """Write summary.json and print the closing ``key: value`` lines to stdout."""
+        if not primary():
+            return
         _write(self.directory / SUMMARY, dict(values))
         for key, value in values.items():
             print(f"{key}: {value:.6g}" if isinstance(value, float) else f"{key}: {value}")

@@ -37,6 +37,9 @@ class RaggedSource:
         self.position += self.batch_size
         return MaskedBatch(self.ids[rows], self.mask[rows])
 
+    def skip(self) -> None:
+        self.position += self.batch_size
+
     def state(self) -> dict[str, Any]:
         return {"position": self.position}
 

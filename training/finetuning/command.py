@@ -13,7 +13,7 @@ from training.finetuning.classifier import finetune_classifier
 from training.finetuning.classifier_config import ClassifierConfig
 from training.finetuning.classifier_report import readable
 from training.finetuning.encoder import EncoderConfig, finetune_encoder
-from training.options import config_options
+from training.options import config_options, parallel_option, with_parallel
 from training.run import Run
 
 
@@ -29,9 +29,11 @@ def command() -> None:
     metavar="SOURCE",
     help="Use this source for testing alone: the honest figure for mail from elsewhere.",
 )
+@parallel_option
 @config_options("classifier", "runs/classifier")
 def classifier(
     leave_out: str,
+    parallel: str | None,
     preset: str | None,
     config_file: Path | None,
     overrides: tuple[str, ...],
@@ -41,6 +43,7 @@ def classifier(
     """Train a text classifier from a checkpoint or from fresh weights."""
     if leave_out:
         overrides = (*overrides, f"data.leave_out={leave_out}")
+    overrides = with_parallel(overrides, parallel)
     config = load_config(ClassifierConfig, preset, config_file, overrides)
     run = Run.create(output, ClassifierConfig.stage, config, resume=resume)
     _, report = finetune_classifier(config, run, resume)
@@ -56,8 +59,10 @@ def classifier(
 
 
 @command.command("chat", epilog=help_text(ChatConfig))
+@parallel_option
 @config_options("chat", "runs/chat")
 def chat(
+    parallel: str | None,
     preset: str | None,
     config_file: Path | None,
     overrides: tuple[str, ...],
@@ -65,6 +70,7 @@ def chat(
     resume: bool,
 ) -> None:
     """Train a foundation model to answer, on dialogues."""
+    overrides = with_parallel(overrides, parallel)
     config = load_config(ChatConfig, preset, config_file, overrides)
     run = Run.create(output, ChatConfig.stage, config, resume=resume)
     checkpoint = finetune_chat(config, run, resume)

@@ -104,6 +104,12 @@ class LengthBuckets:
         ids, lengths = pad([self._encode(text, draw) for text in chosen])
         return TextBatch(ids, lengths, torch.tensor([text.label for text in chosen]))
 
+    def skip(self) -> None:
+        """Go past the next batch."""
+        while self._index >= len(self._batches()):
+            self._epoch, self._index = self._epoch + 1, 0
+        self._index += 1
+
     def _encode(self, item: LabelledText, draw: random.Random) -> list[int]:
         chances, text = self.augmentation, item.text
         drop_from = chances.drop_from_of.get(item.source, chances.drop_from)

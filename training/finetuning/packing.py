@@ -124,6 +124,12 @@ class PackedSource:
         self._index += self._rows
         return pack(rows, self._length)
 
+    def skip(self) -> None:
+        """Go past the next batch."""
+        if self._index >= len(self._packed()):
+            self._epoch, self._index = self._epoch + 1, 0
+        self._index += self._rows
+
     def state(self) -> dict[str, Any]:
         """Return the position."""
         return {"epoch": self._epoch, "index": self._index}

@@ -56,6 +56,13 @@ class WindowSource:
             self._index += 1
         return _batch(rows)
 
+    def skip(self) -> None:
+        """Go past the next ``batch_size`` windows."""
+        self._index += self.batch_size
+        while self._index > len(self._order):
+            self._epoch, self._index = self._epoch + 1, self._index - len(self._order)
+            self._shuffle()
+
     def state(self) -> dict[str, Any]:
         """Return the position: epoch and index into its permutation."""
         return {"epoch": self._epoch, "index": self._index, "windows": len(self.data)}
