@@ -32,10 +32,12 @@ def command(
     overrides: tuple[str, ...],
     output: Path,
 ) -> None:
-    """Tokenize TEXTS, files or folders of .txt, .md and .jsonl (also .xz, .gz), into shards.
+    """Tokenize TEXTS, files or folders, into shards.
 
-    A JSON line holds "text", a chat's "messages" or a mail's "body". Exact duplicates are left
-    out; a share of the documents is held out for validation.
+    Read are .txt, .md, .jsonl, .json, .csv, .tsv, .mbox, .eml (also with .xz, .gz, .zst behind)
+    and Maildir folders. A JSON row holds "text", a chat's "messages", an instruction and its
+    output, or a mail's "body". Copies and near-copies are left out; a share of the documents is
+    held out for validation. A run that was interrupted goes on when it is started again.
     """
     config = load_config(PrepareConfig, preset, config_file, overrides)
     loaded = load_tokenizer(tokenizer)

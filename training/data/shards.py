@@ -43,9 +43,9 @@ class ShardWriter:
     _buffer: list[NDArray[np.uint16]] = field(default_factory=list)
     _buffered: int = 0
 
-    def add(self, ids: NDArray[np.uint16]) -> None:
-        """Append one document, which begins with its BOS id."""
-        self.documents += 1
+    def add(self, ids: NDArray[np.uint16], documents: int = 1) -> None:
+        """Append documents, one after the other, each of which begins with its BOS id."""
+        self.documents += documents
         self.tokens += len(ids)
         self._buffer.append(ids)
         self._buffered += len(ids)

@@ -1,47 +1,87 @@
-"""Reading documents from files and folders: text, Markdown, JSON Lines, plain or compressed.
+"""Reading documents from files and folders, plain or compressed, one at a time.
 
-Everything streams: memory holds one document at a time, however large the files are.
+Text and Markdown, JSON Lines, JSON arrays, CSV and TSV, mbox files, .eml files and Maildir
+folders, each also with .xz, .gz or .zst behind. Everything streams: memory holds one document,
+however large the files are.
 """
 
 from __future__ import annotations
 
 import gzip
-import json
 import lzma
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 from assistant.errors import BadInputError
 from training.progress import Progress
 
-TEXT, LINES = (".txt", ".md"), (".jsonl",)
-COMPRESSED = (".xz", ".gz")
+Kind = Literal["text", "markdown", "lines", "json", "table", "mail"]
+KINDS: dict[str, Kind] = {
+    ".txt": "text",
+    ".md": "markdown",
+    ".markdown": "markdown",
+    ".jsonl": "lines",
+    ".ndjson": "lines",
+    ".json": "json",
+    ".csv": "table",
+    ".tsv": "table",
+    ".eml": "mail",
+    ".mbox": "mail",
+}
+COMPRESSED = (".xz", ".gz", ".zst")
 LONGEST_LINE = 32 * 2**20
 """Bytes of a JSON line; a longer one is counted as broken and skipped without being held."""
 LONGEST_TEXT = 2**20
 """Bytes of a text document; a longer file becomes several, cut at the end of a line."""
+MAIL_READER = "plugins.email_spam.mailbox:iter_mails"
+"""Decodes mail: charsets, HTML, attachments left out. Named, not imported, as presets do."""
 
 
 @dataclass(frozen=True)
 class Document:
-    """One document and where it stands."""
+    """One document and where it comes from.
+
+    Attributes:
+        source: path of the file.
+        line: where it begins there; for mail the message's number.
+        origin: the data set: a row's ``source``, or the file's name without its endings.
+        licence: what the row says of it, or nothing.
+    """
 
     text: str
     source: str
     line: int
+    origin: str = ""
+    licence: str = ""
 
 
+@dataclass(frozen=True)
+class Slice:
+    """A file, or the part of a plain one between two bytes."""
+
+    path: Path
+    start: int = 0
+    stop: int | None = None
+
+
+@dataclass
 class Broken:
     """Counts broken lines, names the first ones on stderr, and gives up beyond a limit."""
 
+    limit: int
+    quiet: bool = False
+    found: list[tuple[str, str]] = field(default_factory=list)
+
     SHOWN = 10
 
-    def __init__(self, limit: int) -> None:
-        self.limit, self.count = limit, 0
+    @property
+    def count(self) -> int:
+        """How many there were."""
+        return len(self.found)
 
     def add(self, place: str, reason: str) -> None:
         """Count one.
@@ -49,24 +89,45 @@ class Broken:
         Raises:
             BadInputError: there are more than the limit.
         """
-        self.count += 1
+        self.found.append((place, reason))
         if self.count > self.limit:
             raise BadInputError(
                 f"{place}: {reason}; that is broken line number {self.count}",
                 "Repair the data, or allow more with --set max_broken=...",
             )
-        if self.count <= self.SHOWN:
+        if self.count <= self.SHOWN and not self.quiet:
             print(f"warning: {place}: {reason}; skipped", file=sys.stderr)
 
 
-def kind(path: Path) -> str | None:
-    """Return ``text`` or ``lines``, or None for a file that is not read."""
+def stem(path: Path) -> str:
+    """Return a file's name without its endings; for a message in a Maildir the folder's name."""
+    if _in_maildir(path):
+        return path.parent.parent.name
+    name = path.name
+    for suffix in (*COMPRESSED, *KINDS):
+        if name.lower().endswith(suffix):
+            name = name[: -len(suffix)]
+    return name or path.name
+
+
+def kind(path: Path) -> Kind | None:
+    """Return how a file is read, or None for one that is not."""
+    if _in_maildir(path):
+        return "mail"
     name = path.name.lower()
     for suffix in COMPRESSED:
         name = name.removesuffix(suffix)
-    if name.endswith(TEXT):
-        return "text"
-    return "lines" if name.endswith(LINES) else None
+    return KINDS.get(Path(name).suffix)
+
+
+def compressed(path: Path) -> bool:
+    """Whether a file has to be decompressed, so that it can't be entered in the middle."""
+    return path.name.lower().endswith(COMPRESSED)
+
+
+def _in_maildir(path: Path) -> bool:
+    box = path.parent
+    return box.name in ("cur", "new") and all((box.parent / n).is_dir() for n in ("cur", "new"))
 
 
 def find_files(inputs: Sequence[Path]) -> list[Path]:
@@ -75,31 +136,31 @@ def find_files(inputs: Sequence[Path]) -> list[Path]:
     Raises:
         BadInputError: an input is missing, of an unknown kind, or nothing is found.
     """
+    known = f"{', '.join(KINDS)}, also with {', '.join(COMPRESSED)} behind, and Maildir folders"
     files: list[Path] = []
     for path in map(Path, inputs):
         if path.is_dir():
             inside = (p for p in sorted(path.rglob("*")) if p.is_file() and kind(p))
-            files += [p for p in inside if not any(part.startswith(".") for part in p.parts[1:])]
+            depth = len(path.parts)
+            files += [p for p in inside if not any(n.startswith(".") for n in p.parts[depth:])]
         elif not path.exists():
             raise BadInputError(f"{path}: no such file or folder")
         elif kind(path) is None:
-            raise BadInputError(
-                f"{path}: unknown kind of file",
-                "Read are .txt, .md and .jsonl, also with .xz or .gz behind",
-            )
+            raise BadInputError(f"{path}: unknown kind of file", f"Read are {known}")
         else:
             files.append(path)
     if not files:
-        raise BadInputError(
-            f"{', '.join(map(str, inputs))}: no .txt, .md or .jsonl files (or .xz, .gz of them)"
-        )
+        raise BadInputError(f"{', '.join(map(str, inputs))}: nothing to read; read are {known}")
     return files
 
 
 def documents(
-    files: Sequence[Path], broken: Broken, progress: Progress | None = None
+    files: Sequence[Path], broken: Broken, progress: Progress | None = None, column: str = ""
 ) -> Iterator[Document]:
     """Yield every document of the files, in order; empty ones too.
+
+    Args:
+        column: of tables, the one that holds the text; by default one named like it.
 
     Raises:
         BadInputError: a file cannot be read, or too many lines are broken.
@@ -107,92 +168,63 @@ def documents(
     sizes = [path.stat().st_size for path in files]
     before, total = 0, max(sum(sizes), 1)
     for path, size in zip(files, sizes, strict=True):
-        read = _texts if kind(path) == "text" else _lines
-        with _open(path) as (stream, raw):
-            for count, document in enumerate(read(path, stream, broken)):
-                yield document
-                if progress is not None and count % 64 == 0:
-                    progress.update((before + min(raw.tell(), size)) / total, path.name)
+        for count, (document, at) in enumerate(read_slice(Slice(path), broken, column)):
+            yield document
+            if progress is not None and count % 64 == 0:
+                progress.update((before + min(at, size)) / total, path.name)
         before += size
 
 
-def document_text(row: Any) -> str:
-    """Return the text of a JSON row: ``text``, a chat's ``messages``, or a mail's ``body``.
+def read_slice(part: Slice, broken: Broken, column: str = "") -> Iterator[tuple[Document, int]]:
+    """Yield the documents of a file or of a part of it, and the byte reached in the file.
 
-    Raises:
-        ValueError: it has none of them, or they are not strings.
+    A part of a file begins at the first line that begins in it.
     """
-    if not isinstance(row, dict):
-        raise ValueError("not a JSON object")
-    if "text" in row:
-        parts = [row["text"]]
-    elif "messages" in row:
-        if not isinstance(row["messages"], list):
-            raise ValueError("messages is not a list")
-        parts = [m.get("content") if isinstance(m, dict) else None for m in row["messages"]]
-        notes = row.get("context") or []
-        if isinstance(notes, list):
-            parts = [n.get("text") for n in notes if isinstance(n, dict)] + parts
-    elif "body" in row:
-        headers = row.get("headers")
-        subject = headers.get("Subject") if isinstance(headers, dict) else None
-        parts = [subject or "", row["body"]]
-    else:
-        raise ValueError("has neither text, messages nor body")
-    if not all(isinstance(part, str) for part in parts):
-        raise ValueError("its text is not a string")
-    return "\n\n".join(part.strip() for part in parts if part.strip())
+    from training.data import formats
+
+    readers: dict[Kind, Callable[..., Iterator[Document]]] = {
+        "text": formats.texts,
+        "markdown": formats.markdown,
+        "lines": formats.json_lines,
+        "json": formats.json_array,
+        "table": formats.table,
+        "mail": formats.mails,
+    }
+    name = kind(part.path)
+    assert name is not None
+    with opened(part.path) as (stream, raw):
+        extra: dict[str, Any] = {"column": column} if name == "table" else {}
+        if part.start or part.stop is not None:
+            extra |= {"start": part.start, "stop": part.stop}
+        for document in readers[name](part.path, stream, broken, **extra):
+            yield document, raw.tell()
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
-    """Open a file; yields the decompressed stream and the file below it (for its position)."""
+def opened(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
+    """Open a file; yields the decompressed stream and the file below it (for its position).
+
+    Raises:
+        BadInputError: it is damaged, or it cannot be read.
+    """
+    cut: tuple[type[Exception], ...] = (EOFError, lzma.LZMAError, gzip.BadGzipFile)
+    suffix = path.suffix.lower()
+    if suffix == ".zst":
+        import zstandard
+
+        cut = (*cut, zstandard.ZstdError)
     try:
         with ExitStack() as stack:
             raw = stack.enter_context(path.open("rb"))
             stream: Any = raw
-            if path.suffix.lower() == ".xz":
+            if suffix == ".xz":
                 stream = stack.enter_context(lzma.open(raw))
-            elif path.suffix.lower() == ".gz":
+            elif suffix == ".gz":
                 stream = stack.enter_context(gzip.open(raw))
+            elif suffix == ".zst":
+                stream = stack.enter_context(zstandard.open(raw, "rb"))
             yield stream, raw
-    except (EOFError, lzma.LZMAError, gzip.BadGzipFile) as error:
+    except cut as error:
         raise BadInputError(f"{path}: damaged or cut short ({error})") from error
     except OSError as error:
         raise BadInputError(f"{path}: cannot be read ({error.strerror or error})") from error
-
-
-def _lines(path: Path, stream: IO[bytes], broken: Broken) -> Iterator[Document]:
-    number = 0
-    while line := stream.readline(LONGEST_LINE):
-        number += 1
-        if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
-            while (rest := stream.readline(LONGEST_LINE)) and not rest.endswith(b"\n"):
-                pass
-            broken.add(f"{path}:{number}", f"longer than {LONGEST_LINE // 2**20} MiB")
-            continue
-        if not line.strip():
-            continue
-        try:
-            text = document_text(json.loads(line))
-        except RecursionError:
-            broken.add(f"{path}:{number}", "nested too deeply")
-        except ValueError as error:  # JSON, UTF-8, and what document_text refuses
-            reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-            broken.add(f"{path}:{number}", reason)
-        else:
-            yield Document(text, str(path), number)
-
-
-def _texts(path: Path, stream: IO[bytes], broken: Broken) -> Iterator[Document]:
-    number = 1
-    while block := stream.read(LONGEST_TEXT):
-        block += stream.readline(LONGEST_TEXT)
-        try:
-            text = block.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            line = number + block.count(b"\n", 0, error.start)
-            broken.add(f"{path}:{line}", "not UTF-8")
-        else:
-            yield Document(text.strip(), str(path), number)
-        number += block.count(b"\n")

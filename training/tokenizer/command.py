@@ -76,6 +76,6 @@ def command(
     overrides: tuple[str, ...],
     output: Path,
 ) -> None:
-    """Train a byte-level BPE tokenizer on TEXTS: files or folders of text or JSON Lines."""
+    """Train a byte-level BPE tokenizer on TEXTS: files or folders, read as by prepare."""
     config = load_config(TokenizerConfig, preset, config_file, overrides)
     learn_tokenizer(texts, config, Run.create(output, "tokenizer", config))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 import lzma
 from pathlib import Path
@@ -54,6 +55,9 @@ def test_chats_mails_and_grounded_items_become_text() -> None:
         (b"[1]", "not a JSON object"),
         (b'{"body": 1}', "not a string"),
         (b'{"messages": [{"role": "user"}]}', "not a string"),
+        (b'{"messages": [{"role": "judge", "content": "x"}]}', "unknown role 'judge'"),
+        (b'{"conversations": [{"from": "dog", "value": "x"}]}', "unknown role 'dog'"),
+        (b'{"messages": ["x"]}', "no object"),
         (b'{"messages": 3}', "not a list"),
         (b'{"id": 3}', "neither text, messages nor body"),
         (b'{"text": "\xff"}', "codec"),
@@ -123,5 +127,82 @@ def test_missing_unknown_and_empty_inputs_are_errors(tmp_path: Path) -> None:
     (tmp_path / "a.pdf").write_text("x")
     with pytest.raises(BadInputError, match="unknown kind"):
         find_files([tmp_path / "a.pdf"])
-    with pytest.raises(BadInputError, match=r"no \.txt"):
+    with pytest.raises(BadInputError, match="nothing to read"):
         find_files([tmp_path])
+
+
+def test_rows_of_the_usual_data_sets_become_text() -> None:
+    alpaca = {"instruction": "Add", "input": "1 and 2", "output": "3"}
+    assert document_text(alpaca) == "Add\n\n1 and 2\n\n3"
+    assert document_text({"prompt": "a", "completion": "b"}) == "a\n\nb"
+    assert document_text({"question": "a", "answer": "b", "id": 1}) == "a\n\nb"
+    turns = [{"from": "human", "value": "hi"}, {"from": "gpt", "value": "ho"}]
+    assert document_text({"conversations": turns}) == "hi\n\nho"
+
+
+def test_zstandard_front_matter_and_json_arrays(tmp_path: Path) -> None:
+    import zstandard
+
+    rows = "".join(json.dumps({"text": t}) + "\n" for t in ("one", "two"))
+    (tmp_path / "a.jsonl.zst").write_bytes(zstandard.compress(rows.encode()))
+    (tmp_path / "b.md").write_text("---\ntitle: x\n---\n# head\n\n---\nbody\n")
+    (tmp_path / "c.json").write_text(json.dumps([{"text": "three, [four"}, {"text": "five"}]))
+    (tmp_path / "d.json").write_text('{"text": "six"}')
+    assert [text for text, _, _ in read(tmp_path)] == [
+        "one", "two", "# head\n\n---\nbody", "three, [four", "five", "six",
+    ]  # fmt: skip
+
+
+def test_a_broken_json_array_gives_what_comes_before(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('[{"text": "one"}, {"id": 3}, {"text": "two"}, {"te')
+    found = Broken(2, quiet=True)
+    assert [d.text for d in documents([tmp_path / "a.json"], found)] == ["one", "two"]
+    assert [place.rpartition(": ")[2] for place, _ in found.found] == ["object 2", "object 4"]
+
+
+def test_tables_are_read_by_the_column_that_holds_the_text(tmp_path: Path) -> None:
+    path = tmp_path / "reviews.csv"
+    path.write_bytes(
+        b'id,Review,source,license\n1,"good,\nreally",site/a,MIT\n2,caf\xe9,site,\n3,fine,,\n4\n'
+    )
+    found = Broken(9, quiet=True)
+    rows = list(documents([path], found))
+    assert [(d.text, d.line, d.origin, d.licence) for d in rows] == [
+        ("good,\nreally", 2, "site", "MIT"),
+        ("fine", 5, "reviews", ""),
+    ]
+    assert found.found == [(f"{path}:4", "not UTF-8"), (f"{path}:6", "has no column Review")]
+    assert [d.text for d in documents([path], Broken(9, quiet=True), column="id")] == list("1234")
+    (tmp_path / "b.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(BadInputError, match=r"no column text or content.*It has a, b"):
+        read(tmp_path / "b.csv")
+    (tmp_path / "c.tsv").write_text("text\tn\nhello\t1\n")
+    assert read(tmp_path / "c.tsv") == [("hello", "c.tsv", 2)]
+
+
+def test_mail_is_read_from_files_boxes_and_maildirs(tmp_path: Path) -> None:
+    raw = b"From: a@example.org\nSubject: =?utf-8?q?Caf=C3=A9?=\n\nSee you there.\n"
+    (tmp_path / "one.eml").write_bytes(raw)
+    line = b"From a@example.org Thu Jan  1 00:00:00 2026\n"
+    (tmp_path / "two.mbox.gz").write_bytes(gzip.compress((line + raw + b"\n") * 2))
+    for box in ("cur", "new", "tmp"):
+        (tmp_path / "inbox" / box).mkdir(parents=True)
+        (tmp_path / "inbox" / box / "17.host").write_bytes(raw)
+    found = list(documents(find_files([tmp_path]), Broken(0)))
+    assert {document.text for document in found} == {"Café\n\nSee you there."}
+    assert [document.origin for document in found] == ["inbox", "inbox", "one", "two", "two"]
+
+
+def test_parts_of_a_file_hold_each_line_once(tmp_path: Path) -> None:
+    lines = [json.dumps({"text": "x" * n}) for n in range(40)]
+    path = tmp_path / "a.jsonl"
+    path.write_text("\n".join(lines) + "\n")
+    size = path.stat().st_size
+    for step in (1, 7, 50, size):
+        edges = [*range(0, size, step), size]
+        found = [
+            len(document.text)
+            for start, stop in itertools.pairwise(edges)
+            for document, _ in sources.read_slice(sources.Slice(path, start, stop), Broken(0))
+        ]
+        assert found == list(range(40)), step
