@@ -13,10 +13,12 @@ import math
 import threading
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from assistant.text import sanitize_line
 from training.interrupts import interruptible
 from training.optimizer import OptimizerConfig, Optimizers, build_optimizers
 from training.parallel import Parallel, ShareOfBatches, Workers
@@ -135,7 +137,7 @@ class _Loop:
         self._started = self._saved = time.monotonic()
         with self.folder.progress() as progress, interruptible() as stop:
             self._train(progress, stop)
-            metrics = self._evaluate()
+            metrics = self._evaluate(progress)
         position = self.position
         self._clock()
         position.finished = True
@@ -180,7 +182,7 @@ class _Loop:
             ending = self._progress() >= 1.0
             if config.eval_every and position.step % config.eval_every == 0 and not ending:
                 started = time.monotonic()
-                metrics = self._evaluate()
+                metrics = self._evaluate(progress)
                 progress.say(_line(position.step, metrics))
                 logged_at += time.monotonic() - started  # the printed rate is of training alone
             paused = self.workers.any(stop.is_set() or 0 < config.stop_after <= now - self._started)
@@ -233,11 +235,14 @@ class _Loop:
         self.position.seconds = self.workers.agreed(elapsed)
 
     @torch.no_grad()
-    def _evaluate(self) -> dict[str, float]:
+    def _evaluate(self, progress: Progress) -> dict[str, float]:
         self.module.eval()
-        metrics = self.workers.evaluate()
-        if metrics:
-            self.folder.log({"step": self.position.step, "evaluation": metrics})
+        metrics, samples = self.workers.evaluate()
+        if metrics or samples:
+            row: dict[str, Any] = {"step": self.position.step, "evaluation": metrics}
+            self.folder.log(row | ({"samples": samples} if samples else {}))
+        for beginning, text in samples.items():
+            progress.say(f"step {self.position.step}: {sanitize_line(beginning + text, 160)}")
         return metrics
 
     def _save_due(self) -> bool:

@@ -38,6 +38,9 @@ class Losses(Protocol):
     def evaluate(self) -> dict[str, float]:
         """Return validation metrics."""
 
+    def samples(self) -> dict[str, str]:
+        """Return continuations by beginning."""
+
 
 def join(device: torch.device) -> None:
     """Join the other processes, once; nothing to do for a process that is alone."""
@@ -76,8 +79,10 @@ class _Step(nn.Module):
         self.module, self.task = module, task
 
     def forward(self, batch: Any) -> Any:
-        """Return the loss of a batch; the validation metrics when there is none."""
-        return self.task.evaluate() if batch is None else self.task.loss(batch)
+        """Return the loss of a batch; validation metrics and samples when there is none."""
+        if batch is None:
+            return self.task.evaluate(), self.task.samples()
+        return self.task.loss(batch)
 
 
 class Workers:
@@ -130,11 +135,12 @@ class Workers:
             summed.backward()
         return summed.detach(), count
 
-    def evaluate(self) -> dict[str, float]:
-        """Return the validation metrics; every process computes them."""
+    def evaluate(self) -> tuple[dict[str, float], dict[str, str]]:
+        """Return validation metrics and samples; every process computes them."""
         if not self.sharded:
-            return self._task.evaluate()
-        return dict(self.step(None))
+            return self._task.evaluate(), self._task.samples()
+        metrics, samples = self.step(None)
+        return metrics, samples
 
     def divide(self, parameters: list[Tensor], targets: float) -> None:
         """Make gradients, which are averages over the processes by now, means over targets."""

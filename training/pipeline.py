@@ -29,8 +29,8 @@ from assistant.text import sanitize_line
 from training.checkpoint import Checkpoint
 from training.config import help_text, load_config
 from training.data.prepare import PrepareConfig, prepare
+from training.data.rows import document_text
 from training.data.shards import TokenData
-from training.data.sources import document_text
 from training.datasets import WRITTEN
 from training.datasets.jsonl import find_files, read_rows
 from training.datasets.splits import split_of

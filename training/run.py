@@ -7,6 +7,7 @@ runs/NAME/              written by the first process alone when several train
   data.json         sha256 of the data files
   metrics.jsonl     one object a logged step
   summary.json      the closing figures
+  report.html, .md  the same for people, with the loss curve, samples, settings and machine
   checkpoint/       see training/checkpoint.py
 ```
 """
@@ -138,13 +139,31 @@ class Run:
         """Return a progress display for this run; use it in a ``with``."""
         return Progress(label or self.stage, silent=not primary())
 
-    def summary(self, values: Mapping[str, Any]) -> None:
-        """Write summary.json and print the closing ``key: value`` lines to stdout."""
+    def summary(self, values: Mapping[str, Any], report: bool = True) -> None:
+        """Write summary.json, draw the loss on stderr, and print ``key: value`` lines to stdout.
+
+        Args:
+            report: write report.md and report.html of these values too; a stage that has more
+                to tell writes its own.
+        """
         if not primary():
             return
         _write(self.directory / SUMMARY, dict(values))
+        self._draw()
+        if report:
+            from training.evaluation.report import write_report
+
+            write_report(self.directory, {"title": f"{self.stage}: {self.directory.name}"} | values)
         for key, value in values.items():
             print(f"{key}: {value:.6g}" if isinstance(value, float) else f"{key}: {value}")
+
+    def _draw(self) -> None:
+        from training.plots import curves, terminal_plot
+
+        if (sys.stderr.encoding or "").lower().replace("-", "") != "utf8":
+            return
+        for title, curve in list(curves(self.metrics()).items())[:1]:
+            print(f"\n{terminal_plot(curve, title)}\n", file=sys.stderr)
 
 
 def checkpoint_directory(place: Path) -> Path:

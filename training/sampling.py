@@ -7,9 +7,10 @@ the exported bundle.
 from __future__ import annotations
 
 import codecs
+import contextlib
 import sys
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -55,7 +56,7 @@ def choose(logits_V: Tensor, options: SamplingOptions, generator: torch.Generato
     return int(ids[torch.multinomial(probabilities, 1, generator=generator)])
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def generate(
     transformer: Transformer,
     ids: list[int],
@@ -114,6 +115,18 @@ def complete(
             text, stripped = text.removeprefix(" "), False
         yield text
     yield decoder.decode(b"", final=True)
+
+
+def samples(
+    checkpoint: Checkpoint, prompts: Sequence[str], options: SamplingOptions
+) -> dict[str, str]:
+    """Return what a model makes of each prompt; one that is too long for it is left out."""
+    found = {}
+    for number, prompt in enumerate(prompts):
+        with contextlib.suppress(ValueError):
+            pieces = complete(checkpoint, prompt, replace(options, seed=options.seed + number))
+            found[prompt] = "".join(pieces)
+    return found
 
 
 def classify(checkpoint: Checkpoint, text: str) -> dict[str, float]:

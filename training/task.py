@@ -41,5 +41,8 @@ class Task(Protocol):
     def evaluate(self) -> dict[str, float]:
         """Return validation metrics; the loop has set the module to evaluation, no gradients."""
 
+    def samples(self) -> dict[str, str]:
+        """Return what the model makes of some beginnings, by beginning; none: nothing to show."""
+
     def checkpoint(self) -> Checkpoint:
         """Return what a save writes."""

@@ -80,5 +80,8 @@ class MaskedTask:
         logits = self.transformer(RaggedSource(4).next().ids[:, :-1])
         return {"mean_logit": float(logits.mean())}
 
+    def samples(self) -> dict[str, str]:
+        return {}
+
     def checkpoint(self) -> Checkpoint:
         return Checkpoint("pretrained", self.transformer, tiny_tokenizer())

@@ -212,6 +212,8 @@ def opened(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
     if suffix == ".zst":
         import zstandard
 
+        from training.data.zstd import open_zstd
+
         cut = (*cut, zstandard.ZstdError)
     try:
         with ExitStack() as stack:
@@ -222,7 +224,7 @@ def opened(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
             elif suffix == ".gz":
                 stream = stack.enter_context(gzip.open(raw))
             elif suffix == ".zst":
-                stream = stack.enter_context(zstandard.open(raw, "rb"))
+                stream = open_zstd(raw)
             yield stream, raw
     except cut as error:
         raise BadInputError(f"{path}: damaged or cut short ({error})") from error

@@ -19,7 +19,15 @@ from assistant.handbook.search import Handbook
 from assistant.tokenizer import END_OF_TEXT, MESSAGE_END
 from training.checkpoint import Checkpoint
 from training.datasets.splits import unit_interval
-from training.evaluation.text_metrics import cites_only, repetition, rouge_l, words
+from training.evaluation.text_metrics import (
+    chrf,
+    cites_only,
+    facts,
+    repetition,
+    rouge_l,
+    words,
+)
+from training.evaluation.text_metrics import cited as cited_notes
 from training.finetuning.chat import answer_losses
 from training.finetuning.conversations import Dialogue, encode_example
 from training.finetuning.packing import pack, plan_rows
@@ -123,14 +131,20 @@ def generation_figures(
 
     Returns:
         ``answers``, ``end_rate`` (ended by itself), ``mean_words``, ``repetition`` (see
-        ``text_metrics.repetition``), ``rouge_l`` against the reference, ``citation_rate``
-        (grounded questions alone: cites a note, and only notes there are), ``too_long``
-        (left out), ``examples``.
+        ``text_metrics.repetition``), ``rouge_l`` and ``chrf`` against the reference; of grounded
+        questions alone ``citation_rate`` (cites a note, and only notes there are),
+        ``citations_exact`` (cites what the reference cites), ``facts_copied`` (share of the
+        facts that the reference takes from notes or question which the answer has too) and
+        ``facts_supported`` (share of the answer's facts that stand in notes or question, see
+        ``text_metrics.facts``); ``too_long`` (left out), ``examples``.
     """
     chosen = sorted(dialogues, key=lambda d: unit_interval(f"answer:{d.key}"))[:sample]
     ends: list[bool] = []
     cited: list[bool] = []
-    lengths, repeats, overlaps = [], [], []
+    exact: list[bool] = []
+    copied: list[bool] = []
+    supported: list[bool] = []
+    lengths, repeats, overlaps, similarity = [], [], [], []
     examples: list[dict[str, str]] = []
     too_long = 0
     for dialogue in chosen:
@@ -143,8 +157,14 @@ def generation_figures(
         lengths.append(len(words(answer.text)))
         repeats.append(repetition(answer.text))
         overlaps.append(rouge_l(answer.text, reference.content))
+        similarity.append(chrf(answer.text, reference.content))
         if dialogue.notes:
             cited.append(cites_only(answer.text, len(dialogue.notes)))
+            exact.append(cited_notes(answer.text) == cited_notes(reference.content))
+            given = facts("\n".join(message.content for message in messages))
+            wanted, said = facts(reference.content) & given, facts(answer.text)
+            copied += [fact in said for fact in sorted(wanted)]
+            supported += [fact in given for fact in sorted(said)]
         if len(examples) < 5:
             question = messages[-1].content
             examples.append({"id": dialogue.key, "question": question, "answer": answer.text})
@@ -154,7 +174,11 @@ def generation_figures(
         "mean_words": lengths,
         "repetition": repeats,
         "rouge_l": overlaps,
+        "chrf": similarity,
         "citation_rate": cited,
+        "citations_exact": exact,
+        "facts_copied": copied,
+        "facts_supported": supported,
     }
     for name, values in named.items():
         if values:

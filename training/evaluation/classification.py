@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 
 from assistant.plugin_api import Classifier
-from training.finetuning.classifier_report import by_source
+from training.evaluation.metrics import bootstrap_intervals, reliability
+from training.finetuning.classifier_report import by_source, is_positive
 from training.finetuning.labelled_text import LabelledText
 
 BATCH_TEXTS = 256
 
 
 def evaluate_classifier(classifier: Classifier, texts: Sequence[LabelledText]) -> dict[str, Any]:
-    """Return ``figures`` (all texts and each source), and the texts judged most wrongly.
+    """Return ``figures`` (all texts and each source), bootstrap ``intervals`` (95%), the bins of
+    a ``reliability`` diagram, and the texts judged most wrongly.
 
     Raises:
         ValueError: no texts.
@@ -34,6 +36,8 @@ def evaluate_classifier(classifier: Classifier, texts: Sequence[LabelledText]) -
         "threshold": high,
         "unsure_from": low,
         "figures": by_source(texts, p, high, low),
+        "intervals": bootstrap_intervals(is_positive(texts), p, high),
+        "reliability": reliability(is_positive(texts), p),
         "worst": {
             texts[i].key: {"label": texts[i].label, "probability": round(float(p[i]), 4)}
             for i in worst

@@ -37,6 +37,7 @@ from training.finetuning.precision import Precision, precision
 from training.loop import LoopConfig, train
 from training.model import Transformer
 from training.run import Run, commit
+from training.sampling import SamplingOptions, samples
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,10 @@ class ChatConfig:
     """The training loop."""
     eval_dialogues: int = 200
     """Validation dialogues read at an evaluation; 0: all."""
+    sample_questions: tuple[str, ...] = ("How can I reset my password?",)
+    """Questions that are answered at each evaluation."""
+    sample_tokens: int = 48
+    """Tokens of each of these answers."""
     device: str = "auto"
     """auto, cpu or cuda."""
     precision: Precision = "auto"
@@ -130,6 +135,17 @@ class ChatTask:
             return {}
         mean = total / count
         return {"validation_loss": mean, "validation_perplexity": math.exp(min(mean, 50.0))}
+
+    @torch.no_grad()
+    def samples(self) -> dict[str, str]:
+        """Answer the sample questions, greedily."""
+        current = Checkpoint(
+            "chat", self.transformer, self.tokenizer,
+            extra={"system_prompt": self.config.data.system_prompt},
+        )  # fmt: skip
+        options = SamplingOptions(self.config.sample_tokens, temperature=0.0)
+        answers = samples(current, self.config.sample_questions, options)
+        return {question: f" {answer.strip()}" for question, answer in answers.items()}
 
     def checkpoint(self) -> Checkpoint:
         """Return the chat model, adapters merged or not as configured."""

@@ -79,6 +79,10 @@ class ClassifierTask:
             "validation_roc_auc": roc_auc(self._positive, margin),
         }
 
+    def samples(self) -> dict[str, str]:
+        """Return none: a classifier writes nothing."""
+        return {}
+
     def checkpoint(self) -> Checkpoint:
         """Return the classifier, not yet calibrated."""
         return Checkpoint(

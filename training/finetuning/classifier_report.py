@@ -11,7 +11,12 @@ from numpy.typing import NDArray
 
 from assistant.engine.classifier import discount_later, encode_windows
 from training.checkpoint import Checkpoint
-from training.evaluation.metrics import classification_metrics, recall_at_fpr
+from training.evaluation.metrics import (
+    bootstrap_intervals,
+    classification_metrics,
+    recall_at_fpr,
+    reliability,
+)
 from training.finetuning.baselines import Baseline, logistic_regression, majority
 from training.finetuning.calibration import (
     Calibration,
@@ -120,8 +125,9 @@ def calibrate_and_report(
 
     Returns:
         ``decision`` (threshold, calibration, unsure band), for each set of texts the metrics by
-        source, and ``baselines``: name to the same for each set. A baseline's threshold is set
-        on the validation texts for the same false-positive budget.
+        source, the test texts' ``intervals`` and ``reliability``, and ``baselines``: name to the
+        same for each set. A baseline's threshold is set on the validation texts for the same
+        false-positive budget.
     """
     filled: dict[str, Sequence[LabelledText]] = {name: t for name, t in sets.items() if t}
     by_window = {name: margins_of(checkpoint, texts) for name, texts in filled.items()}
@@ -138,6 +144,10 @@ def calibrate_and_report(
     for name, texts in filled.items():
         probability = calibration.probability(margins[name])
         report[name] = by_source(texts, probability, threshold, low)
+        if name == "test":
+            labels = is_positive(texts)
+            report["intervals"] = bootstrap_intervals(labels, probability, threshold)
+            report["reliability"] = reliability(labels, probability)
     if not config.baselines:
         return report
     baselines = [
@@ -181,4 +191,7 @@ def readable(report: dict[str, Any]) -> dict[str, Any]:
         for baseline, figures in report.get("baselines", {}).items():
             compared[baseline] = figures[name]["all"]
         shown[f"{name}, compared"] = compared
+    for name, title in (("intervals", "test, 95% intervals"), ("reliability", "reliability")):
+        if name in report:
+            shown[title] = report[name]
     return shown

@@ -15,6 +15,7 @@ from training.finetuning.classifier_report import readable
 from training.finetuning.encoder import EncoderConfig, finetune_encoder
 from training.options import config_options, parallel_option, with_parallel
 from training.run import Run
+from training.world import primary
 
 
 @click.group("finetune")
@@ -54,8 +55,9 @@ def classifier(
     for name in ("validation", "test", "left out"):
         for key, value in report.get(name, {}).get("all", {}).items():
             summary[f"{name} {key}"] = value
-    write_report(run.directory, report, readable(report))
-    run.summary(summary)
+    if primary():
+        write_report(run.directory, report, readable(report))
+    run.summary(summary, report=False)
 
 
 @command.command("chat", epilog=help_text(ChatConfig))

@@ -70,6 +70,6 @@ class PretrainConfig:
     seed: int = 1
     """Seed of the initial weights and of the order of the data."""
     sample_prompts: tuple[str, ...] = ("The ", "How do I ", "To reset your password")
-    """Beginnings that are completed at the end of the run."""
+    """Beginnings that are completed at each evaluation."""
     sample_tokens: int = 48
     """Tokens of each completion."""

@@ -6,7 +6,7 @@ Shapes: B batch, T tokens.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from training.checkpoint import Checkpoint
 from training.data.shards import TokenData
 from training.device import autocast
 from training.model import Transformer
+from training.sampling import SamplingOptions, samples
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,7 @@ class PretrainTask:
         batch_size: sequences at once in evaluation.
         eval_tokens: targets to read there; 0: all.
         compile_model: compile the forward pass.
+        prompts: beginnings that are completed at each evaluation.
     """
 
     def __init__(
@@ -111,8 +113,11 @@ class PretrainTask:
         eval_tokens: int = 0,
         compile_model: bool = False,
         provenance: dict[str, Any] | None = None,
+        prompts: Sequence[str] = (),
+        sampling: SamplingOptions | None = None,
     ) -> None:
         self.transformer, self.tokenizer = transformer, tokenizer
+        self.prompts, self.sampling = prompts, sampling or SamplingOptions(max_tokens=48)
         self.held_out, self.batch_size = held_out, batch_size
         windows = len(held_out)
         if eval_tokens:
@@ -163,6 +168,10 @@ class PretrainTask:
             "validation_loss": nats / max(counted, 1),
         }
         return self.metrics
+
+    def samples(self) -> dict[str, str]:
+        """Complete the prompts."""
+        return samples(self.checkpoint(), self.prompts, self.sampling)
 
     def checkpoint(self) -> Checkpoint:
         """Return the foundation model so far."""

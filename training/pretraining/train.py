@@ -15,8 +15,9 @@ from training.model import Transformer, parameter_count
 from training.pretraining.config import PretrainConfig
 from training.pretraining.task import PretrainTask, WindowSource
 from training.run import Run, commit
-from training.sampling import SamplingOptions, complete
+from training.sampling import SamplingOptions
 from training.tokenizer.train import load_tokenizer
+from training.world import primary
 
 SAMPLES = "samples.json"
 
@@ -49,16 +50,16 @@ def pretrain(config: PretrainConfig, run: Run, resume: bool = False) -> Checkpoi
         config.eval_tokens,
         compile_model=config.compile and device.type == "cuda",
         provenance={"stage": "pretrain", "data": hashes, "commit": commit()},
+        prompts=config.sample_prompts,
+        sampling=SamplingOptions(max_tokens=config.sample_tokens, seed=config.seed),
     )
     source = WindowSource(train_data, config.batch_size, config.seed)
     metrics = train(transformer, task, source, config.loop, run, resume)
     checkpoint = load_checkpoint(run.checkpoint, device)
-    samples = {}
-    for number, prompt in enumerate(config.sample_prompts):
-        options = SamplingOptions(max_tokens=config.sample_tokens, seed=config.seed + number)
-        samples[prompt] = "".join(complete(checkpoint, prompt, options))
+    samples = next((r["samples"] for r in reversed(run.metrics()) if r.get("samples")), {})
     text = json.dumps(samples, indent=2, ensure_ascii=False) + "\n"
-    (run.directory / SAMPLES).write_text(text, encoding="utf-8")
+    if primary():
+        (run.directory / SAMPLES).write_text(text, encoding="utf-8")
     shown = {f"sample {n}": sanitize_line(p + s) for n, (p, s) in enumerate(samples.items(), 1)}
     run.summary(
         {"checkpoint": str(run.checkpoint), "parameters": parameter_count(transformer)}

@@ -9,10 +9,12 @@ import lzma
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from assistant.errors import BadInputError
 from training.data import sources
-from training.data.sources import Broken, document_text, documents, find_files
+from training.data.rows import document_text
+from training.data.sources import Broken, documents, find_files
 
 
 def read(*paths: Path, limit: int = 0) -> list[tuple[str, str, int]]:
@@ -108,9 +110,9 @@ def test_text_that_is_not_utf8_is_named_with_its_line(
     assert "a.txt:3: not UTF-8" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("suffix", ["xz", "gz"])
+@pytest.mark.parametrize("suffix", ["xz", "gz", "zst"])
 def test_a_cut_archive_is_an_error(suffix: str, tmp_path: Path) -> None:
-    compress = lzma.compress if suffix == "xz" else gzip.compress
+    compress = {"xz": lzma.compress, "gz": gzip.compress, "zst": zstandard.compress}[suffix]
     rows = "".join(json.dumps({"text": str(n) * 50}) + "\n" for n in range(500))
     path = tmp_path / f"a.jsonl.{suffix}"
     path.write_bytes(compress(rows.encode())[:-30])
@@ -141,10 +143,10 @@ def test_rows_of_the_usual_data_sets_become_text() -> None:
 
 
 def test_zstandard_front_matter_and_json_arrays(tmp_path: Path) -> None:
-    import zstandard
-
     rows = "".join(json.dumps({"text": t}) + "\n" for t in ("one", "two"))
-    (tmp_path / "a.jsonl.zst").write_bytes(zstandard.compress(rows.encode()))
+    (tmp_path / "a.jsonl.zst").write_bytes(
+        zstandard.compress(rows[:20].encode()) + zstandard.compress(rows[20:].encode())
+    )
     (tmp_path / "b.md").write_text("---\ntitle: x\n---\n# head\n\n---\nbody\n")
     (tmp_path / "c.json").write_text(json.dumps([{"text": "three, [four"}, {"text": "five"}]))
     (tmp_path / "d.json").write_text('{"text": "six"}')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from training.evaluation.chat import (
 )
 from training.evaluation.classification import diluted, dilution_figures, evaluate_classifier
 from training.evaluation.command import command
-from training.evaluation.report import table, to_markdown
+from training.evaluation.report import table, to_markdown, write_report
 from training.finetuning.conversations import Dialogue
 from training.finetuning.labelled_text import LabelledText
 from training.model import SequenceClassifier, Transformer
@@ -220,3 +221,31 @@ def test_answers_in_a_report_cannot_break_out_of_it() -> None:
     text = to_markdown({"title": "T", "examples": [{"question": "q", "answer": hostile}]})
     assert "\x1b" not in text
     assert "\n# Heading" not in text
+
+
+def test_a_run_has_one_page_that_loads_nothing_and_shows_everything(tmp_path: Path) -> None:
+    rows = [{"step": n, "loss": 5.0 - n} for n in range(1, 4)]
+    rows.append({"step": 3, "samples": {"The ": "<script>alert(1)</script>\x1b[2J end"}})
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    settings = {"stage": "pretrain", "config": {"loop": {"steps": 3}}, "argv": ["training", "x"]}
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    report = {
+        "title": "A <run>",
+        "bits_per_byte": 1.25,
+        "figures": {"all": {"n": 3, "auc": 0.5}},
+        "reliability": {"0-0.1": {"n": 9, "mean_probability": 0.05, "frequency": 0.2}},
+    }
+    write_report(tmp_path, report)
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 2
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    assert "\x1b" not in page
+    assert "A &lt;run&gt;" in page
+    for shown in ("1.25", "loop.steps", "training x", "mean probability", "step 3: The"):
+        assert shown in page, shown
+    assert not re.search(r"(?:src|href)=\"(?!data:)", page)
+    markdown = (tmp_path / "report.md").read_text()
+    for name in ("loss.png", "reliability.png"):
+        assert f"]({name})" in markdown
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")

@@ -8,14 +8,17 @@ from sklearn import metrics as sk
 from sklearn.calibration import calibration_curve
 
 from training.evaluation.metrics import (
+    bootstrap_intervals,
     brier,
     classification_metrics,
     expected_calibration_error,
+    fpr_at_recall,
     pr_auc,
     recall_at_fpr,
+    reliability,
     roc_auc,
 )
-from training.evaluation.text_metrics import cites_only, repetition, rouge_l
+from training.evaluation.text_metrics import chrf, cited, cites_only, facts, repetition, rouge_l
 
 
 def _case(seed: int, digits: int) -> tuple[np.ndarray, np.ndarray]:
@@ -35,6 +38,8 @@ def test_figures_equal_scikit_learns(seed: int, digits: int) -> None:
     fpr, tpr, _ = sk.roc_curve(positive, p, drop_intermediate=False)
     for budget in (0.0, 0.01, 0.1, 0.9, 1.0):
         assert recall_at_fpr(positive, p, budget) == pytest.approx(tpr[fpr <= budget].max())
+    for recall in (0.01, 0.5, 0.95, 0.99, 1.0):
+        assert fpr_at_recall(positive, p, recall) == pytest.approx(fpr[tpr >= recall].min())
     figures = classification_metrics(positive, p, 0.5, 0.3)
     flagged = p >= 0.5
     assert figures["precision"] == pytest.approx(sk.precision_score(positive, flagged), abs=1e-6)
@@ -84,3 +89,60 @@ def test_a_citation_counts_only_when_the_note_is_there() -> None:
     assert cites_only("You can keep it for 7 days [2].", 4)
     assert not cites_only("You can keep it for 7 days [5].", 4)
     assert not cites_only("You can keep it for 7 days.", 4)
+
+
+def test_reliability_equals_scikit_learns_curve() -> None:
+    positive, p = _case(4, 9)
+    bins = reliability(positive, p, 10)
+    frequency, mean = calibration_curve(positive, p, n_bins=10)
+    assert [row["frequency"] for row in bins.values()] == pytest.approx(frequency)
+    assert [row["mean_probability"] for row in bins.values()] == pytest.approx(mean)
+    assert sum(row["n"] for row in bins.values()) == len(p)
+    assert next(iter(bins)) == "0-0.1"
+
+
+def test_bootstrap_intervals_are_as_wide_as_the_binomials() -> None:
+    draw = np.random.default_rng(0)
+    positive = np.arange(1000) < 400
+    p = np.where(draw.random(1000) < 0.8, positive, ~positive) * 0.8 + 0.1
+    intervals = bootstrap_intervals(positive, p, 0.5, samples=400)
+    recall = intervals["recall"]
+    assert recall["low"] < recall["value"] < recall["high"]
+    deviation = (recall["value"] * (1 - recall["value"]) / 400) ** 0.5
+    assert recall["high"] - recall["low"] == pytest.approx(2 * 1.96 * deviation, rel=0.2)
+    assert "recall" not in bootstrap_intervals(~positive[:400], p[:400], 0.5, samples=5)
+
+
+def _slow_chrf(candidate: str, reference: str) -> float:
+    a, b = candidate.replace(" ", ""), reference.replace(" ", "")
+    precisions, recalls = [], []
+    for n in range(1, 7):
+        mine = [a[i : i + n] for i in range(len(a) - n + 1)]
+        left = [b[i : i + n] for i in range(len(b) - n + 1)]
+        if not mine or not left:
+            continue
+        size, hits = len(left), 0
+        for gram in mine:
+            if gram in left:
+                left.remove(gram)
+                hits += 1
+        precisions.append(hits / len(mine))
+        recalls.append(hits / size)
+    p, r = np.mean(precisions), np.mean(recalls)
+    return float(5 * p * r / (4 * p + r)) if p + r else 0.0
+
+
+def test_chrf_counts_the_character_n_grams_that_texts_share() -> None:
+    assert chrf("the same", "the same") == 1
+    assert chrf("abc", "xyz") == 0
+    assert chrf("", "x") == 0
+    for a, b in (("the cat sat", "the cat sits"), ("press OK", "press OK twice, then wait")):
+        assert chrf(a, b) == pytest.approx(_slow_chrf(a, b))
+    # recall weighs more than precision: too short is worse than too long
+    assert chrf("press OK", "press OK twice") < chrf("press OK twice", "press OK")
+
+
+def test_facts_are_what_must_be_copied_exactly() -> None:
+    text = "Call (555) 0142 by 17:30, pay €12.50 [2], or write to help@example.org. See B-17!"
+    assert facts(text) == {"555", "0142", "17:30", "€12.50", "help@example.org", "b-17"}
+    assert cited("one [1], [3] and [12]") == {1, 3, 12}
