@@ -54,6 +54,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "training.exporting.command:command",
         "Turn a checkpoint into a bundle that the assistant runs.",
     ),
+    "plan": (
+        "training.planning:command",
+        "Measure a few steps here and say what each preset would take.",
+    ),
     "pipeline": (
         "training.pipeline:command",
         "Run every stage, end to end, on the repository's sample data.",

@@ -64,6 +64,16 @@ def meet() -> None:
         dist.barrier()
 
 
+def smallest(value: int, device: torch.device) -> int:
+    """Return the smallest value that any process has."""
+    join(device)
+    if not (dist.is_available() and dist.is_initialized()):
+        return value
+    held = torch.tensor([value], dtype=torch.int64, device=device)
+    dist.all_reduce(held, dist.ReduceOp.MIN)
+    return int(held)
+
+
 def whole(tensor: Tensor) -> Tensor:
     """Return a sharded tensor in one piece (all processes must ask); others as they are."""
     gather: Callable[[], Tensor] | None = getattr(tensor, "full_tensor", None)

@@ -1,6 +1,6 @@
 """Run by torchrun: trains the ragged tiny task in several ways and leaves the results in files.
 
-Usage: parallel_worker.py FOLDER CASE..., see ``CASES``; FOLDER/OPTIMIZER/CASE are run folders.
+Usage: parallel_worker.py FOLDER; FOLDER/OPTIMIZER/CASE are run folders, see ``PLAN``.
 """
 
 from __future__ import annotations
@@ -34,6 +34,10 @@ CASES: dict[str, tuple[int, dict[str, Any]]] = {
     "fsdp": (4, {"accumulate": 8, "parallel": "fsdp"}),
     "fsdp-rows": (32, {"accumulate": 1, "parallel": "fsdp"}),
     "fsdp-paused": (4, {"accumulate": 8, "parallel": "fsdp", "stop_after": 1e-9}),
+}
+PLAN = {
+    "adamw": ["rows", "odd", "micro", "fsdp", "fsdp-rows", "fsdp-paused"],
+    "muon+adamw": ["micro", "fsdp", "fsdp-paused"],
 }
 BASE = LoopConfig(
     steps=4, save_seconds=0, log_every=1, threads=1, optimizer=OptimizerConfig(kind="muon+adamw")
@@ -88,8 +92,8 @@ def commands(folder: Path, kind: str) -> None:
 def main() -> None:
     """Train every case that is named, then by the command line."""
     torch.set_num_threads(1)
-    folder, *names = sys.argv[1:]
-    for kind in ("adamw", "muon+adamw"):
+    (folder,) = sys.argv[1:]
+    for kind, names in PLAN.items():
         for name in names:
             run_case(Path(folder), name, kind)
     parallel.leave = lambda: None  # the commands would part and could not meet again

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.support.parallel_worker import run_case
+from tests.support.parallel_worker import PLAN, run_case
 from tests.support.tiny import tiny_tokenizer
 from tests.support.tiny_task import LENGTH, MaskedBatch, RaggedSource
 from training.checkpoint import load_checkpoint
@@ -40,9 +40,6 @@ def losses(directory: Path) -> list[tuple[float, float, int]]:
     return [(r["loss"], r["gradient_norm"], r["tokens"]) for r in rows if "loss" in r]
 
 
-NAMES = ["rows", "odd", "micro", "fsdp", "fsdp-rows", "fsdp-paused"]
-
-
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run folders of two processes, all made in one start of torchrun."""
@@ -52,7 +49,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = PrepareConfig(validation_fraction=0.1)
     run = Run.create(folder / "data", "prepare", config)
     prepare([folder / "a.jsonl"], tiny_tokenizer(), config, run)
-    torchrun(ROOT / "tests" / "support" / "parallel_worker.py", folder, *NAMES)
+    torchrun(ROOT / "tests" / "support" / "parallel_worker.py", folder)
     return folder
 
 
@@ -60,7 +57,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("kind", ["adamw", "muon+adamw"])
 def test_two_processes_train_what_one_trains(kind: str, runs: Path, tmp_path: Path) -> None:
     run_case(tmp_path, "one", kind)
-    for name in NAMES:
+    for name in PLAN[kind]:
         compare(tmp_path / kind / "one", runs / kind / name, kind)
 
 

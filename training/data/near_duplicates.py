@@ -1,11 +1,11 @@
 """Finding documents that are nearly the same, by MinHash, in bounded memory.
 
 A document's shingles are all runs of five of its token ids. One-permutation hashing (Li, Owen and
-Zhang 2012, https://arxiv.org/abs/1208.1259) sorts their hashes once and keeps the smallest of each
-of 64 ranges; empty ranges take the next one's value (rotation, Shrivastava and Li 2014,
+Zhang 2012, https://arxiv.org/abs/1208.1259) hashes them once and keeps the smallest of each of 64
+ranges; empty ranges take the next one's value (rotation, Shrivastava and Li 2014,
 https://proceedings.mlr.press/v32/shrivastava14.html). The share of equal values estimates the
 Jaccard similarity. Documents that agree in a band of four values are compared; the bands are
-looked at one after the other, so that memory holds 20 bytes a document, not its signature.
+looked at one after the other, so that memory holds some 50 bytes a document, not its signature.
 """
 
 from __future__ import annotations
@@ -20,40 +20,50 @@ SLOTS = 64
 BAND = 4
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _SPREAD = np.uint64(0xC4CEB9FE1A85EC53)
-_RANGE = np.uint64(2**64 // SLOTS)
-_BOUNDS = np.arange(SLOTS, dtype=np.uint64) * _RANGE
 _ROTATION = np.uint64(0x9DDFEA08EB382D69)
+_EMPTY = np.uint64(2**64 - 1)
 
 Signature = NDArray[np.uint32]
 
 
-def signature(ids: NDArray[np.uint16]) -> Signature:
-    """Return a document's signature, [64] of uint32.
+def signatures(ids: NDArray[np.uint16], lengths: NDArray[np.int64]) -> Signature:
+    """Return the signatures of documents, [documents, 64] of uint32.
 
-    A text of fewer than five tokens is one shingle.
+    A document of fewer than five tokens is one shingle.
+
+    Args:
+        ids: of all documents, one after the other.
+        lengths: [documents] tokens of each, at least 1.
     """
-    hashes = _shingles(ids)
-    hashes.sort()
-    first = np.searchsorted(hashes, _BOUNDS)
-    bounded = np.minimum(first, len(hashes) - 1)
-    smallest = hashes[bounded]
-    filled = (first < len(hashes)) & (smallest // _RANGE == np.arange(SLOTS, dtype=np.uint64))
-    if not filled.all():
-        places = np.flatnonzero(filled)
-        slots = np.arange(SLOTS)
-        following = np.searchsorted(places, slots)
-        source = places[following % len(places)]
-        distance = ((source - slots) % SLOTS).astype(np.uint64)
-        smallest = smallest[source] + distance * _ROTATION
-    return (smallest >> np.uint64(24)).astype(np.uint32)
+    ends = np.cumsum(lengths)
+    shingles = np.maximum(lengths - SHINGLE + 1, 1)
+    document = np.repeat(np.arange(len(lengths)), shingles)
+    first = np.arange(len(document)) - np.repeat(np.cumsum(shingles) - shingles, shingles)
+    position = np.repeat(ends - lengths, shingles) + first
+    hashes = _hashes(ids, position, ends[document])
+    table = np.full(len(lengths) * SLOTS, _EMPTY)
+    slot = (hashes >> np.uint64(58)).astype(np.int64)  # the highest 6 bits: one of 64
+    np.minimum.at(table, document * SLOTS + slot, hashes)
+    table = table.reshape(-1, SLOTS)
+    filled = table != _EMPTY
+    # the next filled slot, around the end: from the right, the smallest index seen so far
+    index = np.where(filled, np.arange(SLOTS), 4 * SLOTS)
+    twice = np.concatenate([index, index + SLOTS], axis=1)
+    following = np.minimum.accumulate(twice[:, ::-1], axis=1)[:, ::-1][:, :SLOTS]
+    distance = (following - np.arange(SLOTS)).astype(np.uint64)
+    taken = np.take_along_axis(table, following % SLOTS, axis=1) + distance * _ROTATION
+    return (taken >> np.uint64(24)).astype(np.uint32)
 
 
-def _shingles(ids: NDArray[np.uint16]) -> NDArray[np.uint64]:
-    wide = ids.astype(np.uint64) + np.uint64(1)
-    count = max(len(wide) - SHINGLE + 1, 1)
-    hashes = np.zeros(count, np.uint64)
-    for offset in range(min(SHINGLE, len(wide))):
-        hashes = hashes * _MULTIPLIER + wide[offset : offset + count]
+def _hashes(
+    ids: NDArray[np.uint16], position: NDArray[np.int64], end: NDArray[np.int64]
+) -> NDArray[np.uint64]:
+    """Return a hash of the five ids from each position on; behind a document's end are zeros."""
+    wide = np.append(ids, np.zeros(SHINGLE, ids.dtype)).astype(np.uint64) + np.uint64(1)
+    hashes = np.zeros(len(position), np.uint64)
+    for offset in range(SHINGLE):
+        inside = position + offset < end
+        hashes = hashes * _MULTIPLIER + wide[position + offset] * inside
     hashes ^= hashes >> np.uint64(33)
     hashes *= _SPREAD
     hashes ^= hashes >> np.uint64(29)

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assistant.tokenizer import END_OF_TEXT, Tokenizer
-from training.data.near_duplicates import SLOTS, Signature, signature
+from training.data.near_duplicates import SLOTS, Signature, signatures
 from training.data.shards import DTYPE, Split
 from training.data.sources import Broken, Slice, compressed, kind, read_slice
 from training.tokenizer.train import load_tokenizer
@@ -140,14 +140,18 @@ def split_of(text: str, validation_fraction: float) -> tuple[int, Split]:
 
 def encode_documents(texts: Sequence[str], tokenizer: Tokenizer) -> list[NDArray[np.uint16]]:
     """Return each document's ids after a BOS id."""
-    bos = tokenizer.special(END_OF_TEXT)
-    clean = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
-    encoding, size = tokenizer.encoding, tokenizer.vocabulary_size
-    encoded = [encoding.encode_ordinary(text) for text in clean]
-    if any(bytes([value]) not in tokenizer.ranks for value in range(256)):
-        # stand-ins for missing bytes lie above, see Tokenizer
-        encoded = [[i for i in ids if i < size] for ids in encoded]
-    return [np.array([bos, *ids], dtype=np.uint16) for ids in encoded]
+    bos = np.array([tokenizer.special(END_OF_TEXT)], np.uint16)
+    size = tokenizer.vocabulary_size
+    whole = all(bytes([value]) in tokenizer.ranks for value in range(256))
+    found = []
+    for text in texts:
+        clean = text.encode("utf-8", "replace").decode("utf-8")
+        # special tokens are text like any other here; an array, as a list of ints is slow
+        ids = tokenizer.encoding.encode_to_numpy(clean, disallowed_special=())
+        if not whole:  # stand-ins for missing bytes lie above, see Tokenizer
+            ids = ids[ids < size]
+        found.append(np.concatenate([bos, ids], dtype=np.uint16, casting="unsafe"))
+    return found
 
 
 def finished(work: Work) -> Part | None:
@@ -178,15 +182,17 @@ def make(work: Work) -> int:
     counts = {"read": 0, "empty": 0, "licence": 0}
     names: dict[str, dict[str, int]] = {"origin": {}, "licence": {}}
     rows: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
-    signatures: list[Signature] = []
+    found: list[Signature] = []
     key = work.key()
     with work.place("bin").open("wb") as stream:
         for texts in _batches(_documents(work, broken, counts, names, rows)):
-            for ids in encode_documents(texts, tokenizer):
-                rows["tokens"].append(len(ids))
-                stream.write(ids.astype(DTYPE).tobytes())
-                if work.near:
-                    signatures.append(signature(ids[1:] if len(ids) > 1 else ids))
+            encoded = encode_documents(texts, tokenizer)
+            lengths = [len(ids) for ids in encoded]
+            joined = np.concatenate(encoded)
+            rows["tokens"] += lengths
+            stream.write(joined.astype(DTYPE).tobytes())
+            if work.near:
+                found.append(signatures(joined, np.array(lengths)))
     np.savez(
         work.place("npz"),
         key=np.array(rows["key"], np.uint64),
@@ -194,8 +200,8 @@ def make(work: Work) -> int:
         **{name: np.array(rows[name], np.int64) for name in ("tokens", "size")},
         **{name: np.array(rows[name], np.int32) for name in ("origin", "licence")},
     )
-    if signatures:
-        np.save(work.place("npy"), np.stack(signatures))
+    if found:
+        np.save(work.place("npy"), np.concatenate(found))
     facts = {
         "key": key,
         "counts": counts,

@@ -154,19 +154,19 @@ def _hashes(files: Sequence[Path]) -> dict[str, str]:
     return {f"{len(files)} files": together.hexdigest()}
 
 
-def _parts(
-    files: Sequence[Path], tokenizer: Tokenizer, config: PrepareConfig, run: Run, progress: Progress
-) -> list[Part]:
-    """Make the parts that are not there yet, and return all of them in order."""
-    directory = run.directory / PARTS
-    directory.mkdir(exist_ok=True)
+def works_of(
+    files: Sequence[Path], tokenizer: Tokenizer, config: PrepareConfig, directory: Path
+) -> list[Work]:
+    """Return what has to be made for a run folder, which holds the tokenizer already."""
+    place = directory / PARTS
+    place.mkdir(exist_ok=True)
     stamp = stamp_of(_relevant(config), tokenizer)
-    works = [
+    return [
         Work(
             slices=slices,
-            directory=directory,
+            directory=place,
             number=number,
-            tokenizer=run.directory,
+            tokenizer=directory,
             stamp=stamp,
             validation_fraction=config.validation_fraction,
             max_broken=config.max_broken,
@@ -176,6 +176,13 @@ def _parts(
         )
         for number, slices in enumerate(plan(files))
     ]
+
+
+def _parts(
+    files: Sequence[Path], tokenizer: Tokenizer, config: PrepareConfig, run: Run, progress: Progress
+) -> list[Part]:
+    """Make the parts that are not there yet, and return all of them in order."""
+    works = works_of(files, tokenizer, config, run.directory)
     todo = [work for work in works if finished(work) is None]
     if len(todo) < len(works):
         progress.say(f"prepare: {len(works) - len(todo)} of {len(works)} parts are there already")

@@ -16,6 +16,14 @@ import click
     required=True,
     help="Folder of the bundle, e.g. models/support-chat.",
 )
+@click.option(
+    "--format",
+    "layout",
+    type=click.Choice(["onnx", "hugging-face"]),
+    default="onnx",
+    show_default=True,
+    help="onnx: the assistant's bundle. hugging-face: a folder that transformers loads.",
+)
 @click.option("--name", help="Name of the bundle; the folder's name by default.")
 @click.option("--description", default="", help="One sentence for the card and `models list`.")
 @click.option(
@@ -39,6 +47,7 @@ import click
 def command(
     checkpoint: Path,
     output: Path,
+    layout: str,
     name: str | None,
     description: str,
     quantization: str,
@@ -58,6 +67,11 @@ def command(
     from training.run import checkpoint_directory, commit
 
     loaded = load_checkpoint(checkpoint_directory(checkpoint))
+    if layout == "hugging-face":
+        from training.exporting.hugging_face import export_hugging_face
+
+        click.echo(f"folder: {export_hugging_face(loaded, output)}")
+        return
     if metrics is not None:
         measured = json.loads(metrics.read_text(encoding="utf-8"))
         loaded.extra["metrics"] = loaded.extra.get("metrics", {}) | measured

@@ -33,9 +33,9 @@ from training.finetuning.packing import (
     pack,
     plan_rows,
 )
-from training.finetuning.precision import Precision, precision
 from training.loop import LoopConfig, train
 from training.model import Transformer
+from training.precision import Precision, precision
 from training.run import Run, commit
 from training.sampling import SamplingOptions, samples
 

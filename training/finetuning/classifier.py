@@ -23,10 +23,10 @@ from training.finetuning.classifier_report import Split, calibrate_and_report
 from training.finetuning.labelled_text import LabelledText, SplitTexts, load_texts
 from training.finetuning.length_buckets import LengthBuckets, TextBatch
 from training.finetuning.lora import merged
-from training.finetuning.precision import precision
 from training.finetuning.scoring import window_margins
 from training.loop import train
 from training.model import SequenceClassifier, Transformer, parameter_count
+from training.precision import precision
 from training.run import Run, commit
 from training.tokenizer.train import load_tokenizer, train_tokenizer
 
@@ -117,6 +117,7 @@ def finetune_classifier(
     run.data(hashes)
     classifier, tokenizer, foundation = _start(config, splits.train, run)
     classifier.to(device)
+    freeze_below(classifier, config.train_layers)
     provenance = {
         "stage": "finetune classifier",
         "foundation": foundation,
@@ -151,6 +152,25 @@ def finetune_classifier(
     tensors, state = load_state(run.checkpoint)
     save_checkpoint(run.checkpoint, checkpoint, tensors, state)
     return checkpoint, report
+
+
+def freeze_below(classifier: SequenceClassifier, train_layers: int) -> None:
+    """Leave only the last blocks, what follows them and the head trainable.
+
+    Raises:
+        ValueError: the model has fewer blocks.
+    """
+    if train_layers < 0:
+        return
+    transformer = classifier.transformer
+    blocks = next(m for m in transformer.modules() if isinstance(m, torch.nn.ModuleList))
+    if train_layers > len(blocks):
+        raise ValueError(f"train_layers {train_layers}: the model has {len(blocks)} blocks")
+    transformer.requires_grad_(False)
+    if isinstance(transformer, Transformer):
+        transformer.norm.requires_grad_(True)
+    for block in blocks[len(blocks) - train_layers :]:
+        block.requires_grad_(True)
 
 
 def _start(

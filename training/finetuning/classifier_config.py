@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from training.finetuning.augmentation import Augmentation
 from training.finetuning.labelled_text import TextData
-from training.finetuning.precision import Precision
 from training.loop import LoopConfig
+from training.precision import Precision
 from training.pretraining.config import ModelConfig
 
 
@@ -49,6 +49,8 @@ class ClassifierConfig:
     """Passes over a source's texts in one epoch; 1 where none is given."""
     augmentation: Augmentation = field(default_factory=Augmentation)
     """Changes to training texts."""
+    train_layers: int = -1
+    """Blocks at the end that are trained; -1: all of them and the embedding, 0: the head alone."""
     max_tokens: int = 256
     """Tokens read at once; a longer text is cut to head and tail in training and read in several
     windows afterwards."""

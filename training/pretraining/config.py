@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from assistant.bundle import Architecture
 from training.loop import LoopConfig
+from training.precision import Precision
 
 
 @dataclass(frozen=True)
@@ -59,10 +60,15 @@ class PretrainConfig:
     """T, tokens in a training sequence and the longest text the model reads."""
     batch_size: int = 32
     """Sequences in a micro-batch; a step has loop.accumulate of them."""
+    fit: bool = True
+    """Halve micro-batches that do not fit the memory and accumulate twice as many."""
     loop: LoopConfig = field(default_factory=LoopConfig)
     """The training loop."""
     device: str = "auto"
     """auto, cpu or cuda."""
+    precision: Precision = "auto"
+    """Of the matrix products. auto: bfloat16 on a GPU, float32 on CPU. bfloat16 is faster on a CPU
+    with AVX512-BF16 or AMX and far slower on others."""
     compile: bool = True
     """Compile the model on a GPU; ignored on CPU."""
     eval_tokens: int = 200_000

@@ -18,8 +18,8 @@ from torch import Tensor
 from assistant.tokenizer import Tokenizer
 from training.checkpoint import Checkpoint
 from training.data.shards import TokenData
-from training.device import autocast
 from training.model import Transformer
+from training.precision import Precision, precision
 from training.sampling import SamplingOptions, samples
 
 
@@ -102,6 +102,7 @@ class PretrainTask:
         eval_tokens: targets to read there; 0: all.
         compile_model: compile the forward pass.
         prompts: beginnings that are completed at each evaluation.
+        number: format of the matrix products.
     """
 
     def __init__(
@@ -115,7 +116,9 @@ class PretrainTask:
         provenance: dict[str, Any] | None = None,
         prompts: Sequence[str] = (),
         sampling: SamplingOptions | None = None,
+        number: Precision = "auto",
     ) -> None:
+        self._precision: Precision = number
         self.transformer, self.tokenizer = transformer, tokenizer
         self.prompts, self.sampling = prompts, sampling or SamplingOptions(max_tokens=48)
         self.held_out, self.batch_size = held_out, batch_size
@@ -134,7 +137,7 @@ class PretrainTask:
     def _losses(self, batch: TokenBatch, reduction: str) -> tuple[Tensor, Tensor]:
         inputs = batch.inputs_BT.to(self._device, non_blocking=True)
         targets = batch.targets_BT.to(self._device, non_blocking=True)
-        with autocast(self._device):
+        with precision(self._device, self._precision):
             logits = self._forward(inputs)
         losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction=reduction)
         return losses, targets

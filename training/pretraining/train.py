@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import sys
+from dataclasses import replace
 
 import torch
 
-from assistant.text import sanitize_line
+from assistant.text import byte_size, sanitize_line
 from training.checkpoint import Checkpoint, load_checkpoint
 from training.data.shards import TokenData, verify
 from training.device import choose_device
 from training.loop import train
+from training.memory import fitted, free_bytes, need
 from training.model import Transformer, parameter_count
+from training.parallel import smallest
 from training.pretraining.config import PretrainConfig
 from training.pretraining.task import PretrainTask, WindowSource
 from training.run import Run, commit
@@ -20,6 +24,31 @@ from training.tokenizer.train import load_tokenizer
 from training.world import primary
 
 SAMPLES = "samples.json"
+
+
+def fit(config: PretrainConfig, transformer: Transformer, device: torch.device) -> PretrainConfig:
+    """Return the settings with micro-batches that fit the memory; the step stays the same."""
+    free = free_bytes(device)
+    if free is None:
+        return config
+    needed = need(transformer, config.context_length, config.loop.optimizer)
+    largest = smallest(needed.largest(free), device)
+    rows, accumulate = fitted(config.batch_size, config.loop.accumulate, largest)
+    if rows > largest:
+        print(
+            f"warning: {byte_size(free)} are free; a micro-batch of {rows} sequences needs about "
+            f"{byte_size(needed.training + rows * needed.sequence)}: choose a smaller batch_size, "
+            "context_length or model",
+            file=sys.stderr,
+        )
+    elif rows != config.batch_size:
+        print(
+            f"micro-batches of {rows} sequences fit here: {accumulate} of them a step instead of "
+            f"{config.loop.accumulate} x {config.batch_size}",
+            file=sys.stderr,
+        )
+    loop = replace(config.loop, accumulate=accumulate)
+    return replace(config, batch_size=rows, loop=loop)
 
 
 def pretrain(config: PretrainConfig, run: Run, resume: bool = False) -> Checkpoint:
@@ -42,6 +71,8 @@ def pretrain(config: PretrainConfig, run: Run, resume: bool = False) -> Checkpoi
     transformer.to(device)
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")
+    if config.fit:
+        config = fit(config, transformer, device)
     task = PretrainTask(
         transformer,
         tokenizer,
@@ -51,6 +82,7 @@ def pretrain(config: PretrainConfig, run: Run, resume: bool = False) -> Checkpoi
         compile_model=config.compile and device.type == "cuda",
         provenance={"stage": "pretrain", "data": hashes, "commit": commit()},
         prompts=config.sample_prompts,
+        number=config.precision,
         sampling=SamplingOptions(max_tokens=config.sample_tokens, seed=config.seed),
     )
     source = WindowSource(train_data, config.batch_size, config.seed)

@@ -132,6 +132,11 @@ def _json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def character_of_byte() -> dict[int, str]:
+    """Return GPT-2's byte-to-character table, see ``_byte_of_character``."""
+    return {value: character for character, value in _byte_of_character().items()}
+
+
 def _byte_of_character() -> dict[str, int]:
     """Invert GPT-2's byte-to-character table, which ``tokenizers`` uses in its vocabularies.
 

@@ -6,11 +6,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from training.data.near_duplicates import near_duplicates, signature, similarity
+from training.data.near_duplicates import Signature, near_duplicates, signatures, similarity
 
 
 def random_ids(draw: np.random.Generator, count: int) -> NDArray[np.uint16]:
     return draw.integers(1, 3000, count).astype(np.uint16)
+
+
+def signature(ids: NDArray[np.uint16]) -> Signature:
+    return signatures(ids, np.array([len(ids)]))[0]
 
 
 def jaccard(one: NDArray[np.uint16], other: NDArray[np.uint16]) -> float:
@@ -34,10 +38,19 @@ def test_the_estimate_is_near_the_similarity_counted_slowly(changed: int) -> Non
 
 def test_short_documents_have_signatures_too() -> None:
     short = [np.arange(1, n + 1, dtype=np.uint16) for n in range(1, 9)]
-    signatures = [signature(ids) for ids in short]
-    assert all(len(s) == 64 for s in signatures)
-    assert all(similarity(s, s) == 1.0 for s in signatures)
-    assert similarity(signatures[0], signatures[1]) < 0.2
+    found = [signature(ids) for ids in short]
+    assert all(len(s) == 64 for s in found)
+    assert all(similarity(s, s) == 1.0 for s in found)
+    assert similarity(found[0], found[1]) < 0.2
+    assert similarity(found[6], found[7]) > 0.5
+
+
+def test_a_signature_does_not_depend_on_the_documents_beside_it() -> None:
+    draw = np.random.default_rng(1)
+    documents = [random_ids(draw, int(n)) for n in draw.integers(1, 300, 50)]
+    lengths = np.array([len(ids) for ids in documents])
+    together = signatures(np.concatenate(documents), lengths)
+    assert (together == np.stack([signature(ids) for ids in documents])).all()
 
 
 def test_later_near_copies_are_found_across_pieces_and_nothing_else_is() -> None:
@@ -49,12 +62,12 @@ def test_later_near_copies_are_found_across_pieces_and_nothing_else_is() -> None
         copy[0] = 2999 - copy[0] % 7  # one token of at least thirty
         documents.append(copy)
         expected[300 + number] = jaccard(documents[number], copy) >= 0.9
-    signatures = np.stack([signature(ids) for ids in documents])
-    pieces = [signatures[:100], signatures[100:100], signatures[100:301], signatures[301:]]
+    found_in = np.stack([signature(ids) for ids in documents])
+    pieces = [found_in[:100], found_in[100:100], found_in[100:301], found_in[301:]]
     found = near_duplicates(pieces, 0.7, np.zeros(360, bool))
     assert found[expected].all()
     assert not found[:300].any()
-    whole = near_duplicates([signatures], 0.7, np.zeros(360, bool))
+    whole = near_duplicates([found_in], 0.7, np.zeros(360, bool))
     assert (whole == found).all()
     gone = np.zeros(360, bool)
     gone[:60] = True  # what is out already is no original either

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from assistant.tokenizer import Tokenizer
 from training.checkpoint import Checkpoint, load_checkpoint
 from training.config import load_config
-from training.finetuning.classifier import finetune_classifier
+from training.finetuning.classifier import finetune_classifier, freeze_below
 from training.finetuning.classifier_config import ClassifierConfig
 from training.finetuning.classifier_report import (
     LATER_PENALTIES,
@@ -205,3 +205,30 @@ def test_later_windows_are_discounted_only_where_that_finds_more() -> None:
     assert largest(footers, 0.5).tolist() == [3.0, 2.5, 2.3, -3.0]
     buried = [np.array(m) for m in ([3.0], [-3.0, 2.5], [-3.0, -2.8], [-3.0, -3.0])]
     assert choose_later_penalty(positive, buried, 0.0) == 0.0
+
+
+@pytest.mark.parametrize("layers", [0, 1])
+def test_only_the_last_blocks_and_the_head_are_trained(
+    layers: int, write_rows: Write, tmp_path: Path, foundation: Path
+) -> None:
+    config = _config(
+        write_rows("m.jsonl", _mail(300)),
+        foundation=str(foundation),
+        train_layers=layers,
+        loop={"steps": 2},
+        baselines=False,
+    )
+    run = Run.create(tmp_path / "run", "classifier", config, argv=[])
+    after = finetune_classifier(config, run)[0].transformer.state_dict()
+    before = load_checkpoint(foundation).transformer.state_dict()
+    changed = {name.split(".weight")[0] for name in before if not before[name].equal(after[name])}
+    assert "norm" in changed
+    assert "embed_tokens" not in changed
+    assert any(name.startswith("layers.1.") for name in changed) == (layers == 1)
+    assert not any(name.startswith("layers.0.") for name in changed)
+    with pytest.raises(ValueError, match="the model has 2 blocks"):
+        freeze_below(load_classifier_of(foundation), 3)
+
+
+def load_classifier_of(foundation: Path) -> SequenceClassifier:
+    return SequenceClassifier(load_checkpoint(foundation).transformer, 2)

@@ -1,0 +1,1 @@
+"""Benchmarks of training: speed against peers, packing against padding, data preparation."""

@@ -1,0 +1,170 @@
+"""Tokens a second of our loop, of a nanoGPT-style loop and of Hugging Face's Trainer.
+
+python -m benchmarks.training.speed [--preset small] [--rows 4] [--length 256] [--steps 3]
+
+Every loop takes one step in turn (the Trainer a short run of its own), round after round, so that
+whatever else the machine does hits all of them; what counts is each one's fastest step. Same
+width, layers, heads, vocabulary, rows and length; random tokens. Needs transformers and accelerate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+from assistant.bundle import Architecture
+from benchmarks.training.peers import NanoGpt, hugging_face_trainer, nanogpt_steps
+from training.config import load_config
+from training.loop import LoopConfig, _Loop
+from training.model import Transformer, parameter_count
+from training.optimizer import OptimizerConfig
+from training.planning import VOCABULARY, flops_per_token
+from training.precision import Precision, precision
+from training.pretraining.config import PretrainConfig
+from training.pretraining.task import PretrainTask, TokenBatch
+from training.run import Run
+
+
+class _Windows:
+    """Random windows, as a ``BatchSource``."""
+
+    def __init__(self, ids: torch.Tensor, rows: int, length: int) -> None:
+        self.ids, self.rows, self.length = ids, rows, length
+
+    def next(self) -> TokenBatch:
+        """Return a batch."""
+        starts = torch.randint(len(self.ids) - self.length - 1, (self.rows,))
+        rows = torch.stack([self.ids[i : i + self.length + 1] for i in starts])
+        return TokenBatch(rows[:, :-1], rows[:, 1:])
+
+    def skip(self) -> None:
+        """Go past one."""
+
+    def state(self) -> dict[str, object]:
+        """Return nothing."""
+        return {}
+
+    def load_state(self, state: dict[str, object]) -> None:
+        """Nothing to load."""
+
+    @property
+    def epoch(self) -> float:
+        """None."""
+        return 0.0
+
+
+class _Task(PretrainTask):
+    """Pretraining's own loss, without held-out data."""
+
+    def __init__(self, transformer: Transformer, kind: Precision) -> None:
+        self.transformer, self.kind = transformer, kind
+        self._device = transformer.embed_tokens.weight.device
+
+    def loss(self, batch: TokenBatch) -> tuple[torch.Tensor, int]:
+        """Return the summed loss."""
+        with precision(self._device, self.kind):
+            logits = self.transformer(batch.inputs_BT)
+        targets = batch.targets_BT.flatten()
+        return F.cross_entropy(logits.flatten(0, 1), targets, reduction="sum"), targets.numel()
+
+
+def our_steps(
+    a: Architecture, ids: torch.Tensor, rows: int, length: int, kind: str, number: Precision
+) -> Iterator[None]:
+    """Take steps of the training loop, accumulation, clipping, schedule and all."""
+    transformer = Transformer(a, length)
+    transformer.initialize(1)
+    config = LoopConfig(steps=10**6, optimizer=OptimizerConfig(kind=kind))  # type: ignore[arg-type]
+    source = _Windows(ids, rows, length)
+    loop = _Loop(transformer, _Task(transformer, number), source, config, Run(Path(), "benchmark"))
+    while True:
+        loop._step(0.5, 1.0)
+        yield
+
+
+def main() -> None:
+    """Print a Markdown table."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--preset", default="small")
+    parser.add_argument("--rows", type=int, default=4)
+    parser.add_argument("--length", type=int, default=256)
+    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--trainer", action=argparse.BooleanOptionalAction, default=True)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads or torch.get_num_threads())
+    torch.manual_seed(1)
+    rows, length = options.rows, options.length
+    a = load_config(PretrainConfig, options.preset).model.architecture(
+        VOCABULARY.get(options.preset, 16_384)
+    )
+    ids = torch.randint(3, a.vocabulary_size, (length * rows * 16,))
+    loops: dict[str, Iterator[None]] = {
+        "ours, AdamW": our_steps(a, ids, rows, length, "adamw", "float32"),
+        "ours, Muon + AdamW": our_steps(a, ids, rows, length, "muon+adamw", "float32"),
+        "nanoGPT-style": nanogpt_steps(a, ids, rows, length),
+        "ours, AdamW, bfloat16": our_steps(a, ids, rows, length, "adamw", "bfloat16"),
+    }
+    times: dict[str, list[float]] = {name: [] for name in loops}
+    trainer = "HF Trainer"
+
+    def timed(step: Callable[[], object]) -> float:
+        started = time.perf_counter()
+        step()
+        return time.perf_counter() - started
+
+    for steps in loops.values():
+        next(steps)  # allocates
+    for _ in range(options.steps):
+        for name, steps in loops.items():
+            times[name].append(timed(lambda steps=steps: next(steps)))  # type: ignore[misc]
+        if options.trainer:
+            times.setdefault(trainer, []).append(_trainer_step(a, ids, rows, length))
+    base = rows * length / min(times["nanoGPT-style"])
+    sizes = {
+        "ours": parameter_count(Transformer(a, length)),
+        "nanoGPT-style": parameter_count(NanoGpt(a, length)),
+    }
+    print(f"{rows} x {length} tokens a step, {torch.get_num_threads()} threads, fastest step of")
+    print(f"{options.steps}; {flops_per_token(a, length) / 1e6:.0f} MFLOP a token (ours)\n")
+    print("| loop | parameters | tokens/s | against nanoGPT-style |\n|---|---|---|---|")
+    for name, measured in times.items():
+        rate = rows * length / min(measured)
+        count = sizes.get("nanoGPT-style" if name == "nanoGPT-style" else "ours", 0)
+        print(f"| {name} | {count / 1e6:.1f} M | {rate:,.0f} | {rate / base:.2f} |")
+
+
+def _trainer_step(a: Architecture, ids: torch.Tensor, rows: int, length: int) -> float:
+    """Return the Trainer's time of a step: the fastest of three, its first left out."""
+    import transformers
+
+    class Clock(transformers.TrainerCallback):
+        """Notes when steps begin and end."""
+
+        def __init__(self) -> None:
+            self.began, self.took = 0.0, [float("inf")]
+
+        def on_step_begin(self, *arguments: object, **options: object) -> None:
+            """Start."""
+            self.began = time.perf_counter()
+
+        def on_step_end(self, *arguments: object, **options: object) -> None:
+            """Stop."""
+            self.took.append(time.perf_counter() - self.began)
+
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = hugging_face_trainer(a, ids, rows, length, 3, folder)
+        clock = Clock()
+        trainer.add_callback(clock)
+        trainer.train()
+    return min(clock.took[2:])
+
+
+if __name__ == "__main__":
+    main()
