@@ -177,8 +177,9 @@ def build_optimizers(module: nn.Module, config: OptimizerConfig) -> Optimizers:
         optimizers.append(torch.optim.Muon([group("matrix")], momentum=config.momentum[1]))
     if left:
         groups = [group(r) for r in left]
+        # fused: one pass over the memory instead of a dozen, which on a CPU is what a step waits for
         optimizers.append(
-            torch.optim.AdamW(groups, betas=config.betas, eps=config.epsilon, foreach=True)
+            torch.optim.AdamW(groups, betas=config.betas, eps=config.epsilon, fused=True)
         )
     built = Optimizers(optimizers, config)
     grouped = [id(parameter) for parameter in built.parameters()]

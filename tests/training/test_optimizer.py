@@ -64,7 +64,7 @@ def test_a_step_equals_torchs_own_optimizers() -> None:
         {"params": [p for p in theirs.parameters() if p.ndim == 1], "lr": 0.01},
     ]
     muon = torch.optim.Muon(matrices, lr=0.02, momentum=0.85, weight_decay=0.0)
-    adamw = torch.optim.AdamW(others, betas=(0.9, 0.95), weight_decay=0.0)
+    adamw = torch.optim.AdamW(others, betas=(0.9, 0.95), weight_decay=0.0, fused=True)
     ids = torch.arange(20).view(2, 10)
     for model in (ours, theirs):
         model(ids).square().mean().backward()
