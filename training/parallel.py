@@ -225,7 +225,15 @@ def rows_of(batch: Any, number: int, size: int) -> tuple[Any, float]:
     """Return one of ``size`` shares of a batch, a dataclass of tensors with rows first.
 
     A batch with fewer rows than processes leaves some of them the first row, with weight 0.
+
+    Raises:
+        ValueError: its rows belong together (``divisible`` is false).
     """
+    if not getattr(batch, "divisible", True):
+        raise ValueError(
+            f"The micro-batches of this stage can't be shared out: set loop.accumulate to a "
+            f"multiple of the {size} processes"
+        )
     values = {f.name: getattr(batch, f.name) for f in dataclasses.fields(batch)}
     count = len(next(iter(values.values())))
     start, stop = count * number // size, count * (number + 1) // size

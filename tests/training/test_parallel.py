@@ -17,6 +17,7 @@ from tests.support.tiny import tiny_tokenizer
 from tests.support.tiny_task import LENGTH, MaskedBatch, RaggedSource
 from training.checkpoint import load_checkpoint
 from training.data.prepare import PrepareConfig, prepare
+from training.finetuning.encoder import PairBatch
 from training.parallel import ShareOfBatches, rows_of
 from training.run import Run
 
@@ -124,3 +125,9 @@ def test_a_batch_with_fewer_rows_than_processes_counts_once() -> None:
     counted = [share.ids.tolist() for share, weight in shares if weight]
     assert [row for rows in counted for row in rows] == batch.ids.tolist()
     assert all(len(share.ids) > 0 for share, _ in shares)
+
+
+def test_pairs_are_not_torn_apart() -> None:
+    batch = PairBatch(torch.zeros(4, 3, dtype=torch.long), torch.ones(4, dtype=torch.long))
+    with pytest.raises(ValueError, match="multiple of the 2 processes"):
+        rows_of(batch, 0, 2)

@@ -78,6 +78,7 @@ class PairBatch:
 
     ids_BT: Tensor
     lengths_B: Tensor
+    divisible: ClassVar[bool] = False
 
 
 def dialogue_groups(dialogues: Sequence[Dialogue]) -> list[Group]:
@@ -136,6 +137,12 @@ class PairSource:
         for group in draw.sample(list(self.intents), self.from_intents):
             pairs.append(self._pair(group, draw))
         return self.batch(pairs)
+
+    def skip(self) -> None:
+        """Go past the next batch."""
+        if self._index + self.from_groups > len(self.groups):
+            self._epoch, self._index = self._epoch + 1, 0
+        self._index += self.from_groups
 
     def _plan(self, draw: random.Random) -> list[int]:
         """Order an epoch: a batch is of one topic as far as it goes: hard to tell apart."""
@@ -233,6 +240,10 @@ class EncoderTask:
         loss = F.cross_entropy(similarity / self.config.temperature, targets)
         hits = (similarity.argmax(dim=1) == targets).float().mean()
         return {"validation_loss": float(loss), "validation_hit_at_1": float(hits)}
+
+    def samples(self) -> dict[str, str]:
+        """Return none: an encoder writes nothing."""
+        return {}
 
     def checkpoint(self) -> Checkpoint:
         """Return the encoder."""
