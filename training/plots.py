@@ -7,6 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 Curve = list[tuple[float, float]]
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 """Braille dots of a cell, rows of two (https://www.unicode.org/charts/PDF/U2800.pdf)."""
@@ -40,24 +42,23 @@ def terminal_plot(curve: Curve, title: str, width: int = 60, height: int = 10) -
     left, right = min(steps), max(steps)
     low, high = min(values), max(values)
     cells = [[0] * width for _ in range(height)]
-    dots: dict[int, list[float]] = {}
+    sums: dict[int, tuple[float, int]] = {}
     for x, y in curve:
         column = round((x - left) / max(right - left, 1e-9) * (2 * width - 1))
-        dots.setdefault(column, []).append(y)
-    before: int | None = None
-    for column in sorted(dots):
-        mean = sum(dots[column]) / len(dots[column])
-        row = round((high - mean) / max(high - low, 1e-9) * (4 * height - 1))
-        for dot in range(min(row, before if before is not None else row), row + 1):
+        total, count = sums.get(column, (0.0, 0))
+        sums[column] = total + y, count + 1
+    known = sorted(sums)
+    means = np.interp(range(2 * width), known, [sums[c][0] / sums[c][1] for c in known])
+    rows = [round((high - mean) / max(high - low, 1e-9) * (4 * height - 1)) for mean in means]
+    for column, row in enumerate(rows):
+        before = rows[max(column - 1, 0)]
+        for dot in range(min(row, before), max(row, before) + 1):
             cells[dot // 4][column // 2] |= _DOTS[dot % 4][column % 2]
-        for dot in range(row, (before if before is not None else row) + 1):
-            cells[dot // 4][column // 2] |= _DOTS[dot % 4][column % 2]
-        before = row
     labels = [f"{high:.4g}", *[""] * (height - 2), f"{low:.4g}"]
     margin = max(map(len, labels))
     lines = [f"{'':>{margin}}  {title}"]
     for label, cell in zip(labels, cells, strict=True):
-        lines.append(f"{label:>{margin}} │" + "".join(chr(0x2800 + dots_) for dots_ in cell))
+        lines.append(f"{label:>{margin}} │" + "".join(chr(0x2800 + dots) for dots in cell))
     ends = f"{left:g}".ljust(width - len(f"{right:g}")) + f"{right:g}"
     return "\n".join([*lines, f"{'':>{margin}} └" + "─" * width, f"{'':>{margin}}  {ends}"])
 

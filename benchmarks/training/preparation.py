@@ -14,6 +14,9 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
+
+from training.data.near_duplicates import signatures
 from training.data.parts import encode_documents
 from training.data.prepare import PrepareConfig, prepare
 from training.data.rows import document_text
@@ -63,9 +66,14 @@ def main() -> None:
         reading = time.process_time() - started
         size = sum(len(text.encode()) for text in texts) / 1e6
         started = time.process_time()
-        encode_documents(texts, tokenizer)
+        encoded = encode_documents(texts, tokenizer)
         encoding = time.process_time() - started
-        rows = [("reading JSON", reading), ("tokenizing", encoding)]
+        started = time.process_time()
+        for start in range(0, len(encoded), 2000):
+            some = encoded[start : start + 2000]
+            signatures(np.concatenate(some), np.array([len(ids) for ids in some]))
+        signing = time.process_time() - started
+        rows = [("reading JSON", reading), ("tokenizing", encoding), ("signatures", signing)]
         for what, near in (("all, exact copies out", 0.0), ("all, near-copies out too", 0.8)):
             config = PrepareConfig(workers=1, near_duplicates=near)
             run = Run.create(folder / what.replace(" ", "-"), "prepare", config)

@@ -39,6 +39,7 @@ def test_the_terminals_plot_has_its_extremes_where_they_belong() -> None:
     last = next(n for n, row in enumerate(cells) if row[-1] != blank)
     assert (first, last) == (0, 4)
     assert lines[-1].split() == ["0", "10"]
+    assert all(any(row[n] != blank for row in cells) for n in range(20)), "a line has no gaps"
     flat = terminal_plot([(0.0, 1.0), (5.0, 1.0)], "flat", width=10, height=3)
     assert flat.count("\n") == 5
 
