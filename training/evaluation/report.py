@@ -117,11 +117,11 @@ def run_sections(directory: Path) -> list[Section]:
         found.append(Section("Samples while training", quotes=told))
     config = _json(directory / "config.json")
     if config:
-        found.append(Section("Settings", facts=facts_of(config.get("config", {}))))
+        command = {"command": " ".join(map(str, config.get("argv", [])))}
+        found.append(Section("Settings", facts=command | facts_of(config.get("config", {}))))
     environment = _json(directory / "environment.json")
     if environment:
-        command = {"command": " ".join(map(str, config.get("argv", [])))}
-        found.append(Section("Where it ran", facts=command | facts_of(environment)))
+        found.append(Section("Where it ran", facts=facts_of(environment)))
     data = _json(directory / "data.json")
     if data:
         found.append(Section("Data (sha256)", facts=facts_of(data)))
