@@ -41,6 +41,7 @@ from training.exporting.quantization import Quantization
 from training.finetuning.chat import ChatConfig, finetune_chat
 from training.finetuning.classifier import finetune_classifier
 from training.finetuning.classifier_config import ClassifierConfig
+from training.finetuning.classifier_report import readable
 from training.finetuning.labelled_text import load_texts
 from training.model import parameter_count
 from training.options import config_options
@@ -130,7 +131,18 @@ class Pipeline:
         rows = [asdict(row) for row in self.rows]
         settings = {"question": config.question, "rows": rows, "finished": True}
         self._write(settings)
+        self._report()
         return self.rows
+
+    def _report(self) -> None:
+        """Write report.html and report.md: a section a stage; each stage's folder has its own."""
+        report: dict[str, Any] = {"title": "Pipeline"}
+        stage = ""
+        for row in self.rows:
+            stage = row.stage or stage
+            shown = {"seconds": f"{row.seconds:.1f}"} if row.stage else {}
+            report.setdefault(stage, {}).update(shown | {row.what: row.figure})
+        write_report(self.output, report)
 
     def _clear(self) -> None:
         """Make place for this run where an earlier one of this command was."""
@@ -217,6 +229,7 @@ class Pipeline:
         config = replace(self.config.chat, foundation=foundation)
         run = Run.create(self._folder("chat"), ChatConfig.stage, config)
         checkpoint = finetune_chat(config, run)
+        run.summary(checkpoint.extra["metrics"])
         evaluations = [row["evaluation"] for row in run.metrics() if "evaluation" in row]
         losses = [evaluation["validation_loss"] for evaluation in evaluations]
         self._row("finetune chat", "held-out answers: loss", f"{losses[0]:.2f} to {losses[-1]:.2f}")
@@ -227,6 +240,7 @@ class Pipeline:
         config = replace(self.config.classifier, foundation=foundation)
         run = Run.create(self._folder("classifier"), ClassifierConfig.stage, config)
         checkpoint, report = finetune_classifier(config, run)
+        write_report(run.directory, report, readable(report))
         loss = report["training"]["validation_loss"]
         self._row("finetune classifier", "held-out mail: loss", f"{loss:.2f}")
         return checkpoint, report

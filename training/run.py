@@ -153,7 +153,8 @@ class Run:
         if report:
             from training.evaluation.report import write_report
 
-            write_report(self.directory, {"title": f"{self.stage}: {self.directory.name}"} | values)
+            title = f"{self.stage}: {self.directory.name}"
+            write_report(self.directory, {"title": title, **values})
         for key, value in values.items():
             print(f"{key}: {value:.6g}" if isinstance(value, float) else f"{key}: {value}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import sys
 from pathlib import Path
@@ -72,6 +73,12 @@ def test_every_stage_runs_and_the_exported_models_answer(
     assert load_bundle(output / "models" / "tiny-chat").task == "chat"
     assert load_bundle(output / "models" / "tiny-spam").task == "classification"
     assert (output / "evaluation" / "chat" / "report.md").exists()
+    page = (output / "report.html").read_text()
+    assert all(f"<h2>{stage.capitalize()}</h2>" in page for stage in stages)
+    assert all(row["what"] in html.unescape(page) for row in report["rows"])
+    pretraining = (output / "pretrain" / "report.html").read_text()
+    assert "data:image/png;base64," in (output / "classifier" / "report.html").read_text()
+    assert "model.width" in pretraining
 
     learned = "".join(json.loads(line)["text"] for line in (output / "text.jsonl").open())
     for place, row in read_rows(WRITTEN / "mail.jsonl"):
