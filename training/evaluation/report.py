@@ -35,7 +35,7 @@ def sections(report: Mapping[str, Any]) -> list[Section]:
             found.append(Section(title, facts={str(k): v for k, v in value.items()}))
             continue
         nested = all(isinstance(inner, Mapping) for inner in value.values())
-        section = Section(title, table=_rows(value if nested else {name: value}, "of"))
+        section = Section(title, table=_upright(_rows(value if nested else {name: value}, "of")))
         if name == RELIABILITY:
             section.image = reliability_png(value)
         found.append(section)
@@ -57,6 +57,15 @@ def _rows(rows: Mapping[str, Mapping[str, Any]], first: str) -> tuple[list[str],
         columns += [k for k, v in row.items() if k not in columns and isinstance(v, int | float)]
     lines = [[_cell(name), *(_cell(row.get(c)) for c in columns)] for name, row in rows.items()]
     return [first, *map(_words, columns)], lines
+
+
+def _upright(table: tuple[list[str], list[list[str]]]) -> tuple[list[str], list[list[str]]]:
+    """Turn a table of many figures of few things: figures downwards fit a page."""
+    columns, lines = table
+    if len(columns) <= 8 or len(lines) > 6:
+        return table
+    turned = [list(cells) for cells in zip(columns, *lines, strict=True)]
+    return turned[0], turned[1:]
 
 
 def _markdown_table(columns: list[str], lines: list[list[str]]) -> str:
