@@ -17,8 +17,9 @@ from collections.abc import Callable, Iterator
 import torch
 
 from training.config import load_config
-from training.finetuning.chat import ChatConfig, _Examples, answer_losses
+from training.finetuning.chat import ChatConfig, answer_losses
 from training.finetuning.conversations import load_dialogues
+from training.finetuning.examples import ChatExamples
 from training.finetuning.packing import PADDING, PackedBatch, PackedSource, pack
 from training.model import Transformer
 from training.pretraining.config import PretrainConfig
@@ -38,7 +39,9 @@ def main() -> None:
     texts = [m.content for d in dialogues[::4] for m in d.messages]
     tokenizer = train_tokenizer(texts, 4096)
     shape = load_config(PretrainConfig, "cpu").model.architecture(tokenizer.vocabulary_size)
-    examples = _Examples(dialogues, tokenizer, options.length, config)
+    examples = ChatExamples(
+        dialogues, tokenizer, options.length, config.data.system_prompt, one=False
+    )
 
     def padded() -> Iterator[PackedBatch]:
         draw = random.Random(1)  # noqa: S311
