@@ -97,18 +97,19 @@ class RunState:
         return {k: v.detach().contiguous() for k, v in state.items() if k not in frozen}
 
     def _save_shards(self, directory: Path) -> None:
-        import torch.distributed.checkpoint as dcp  # takes seconds to load
+        from torch.distributed.checkpoint.state_dict_saver import save  # seconds to load
 
-        dcp.save(self._shards(), checkpoint_id=directory / SHARDED)
+        save(self._shards(), checkpoint_id=directory / SHARDED)
 
     def _load_shards(self, directory: Path) -> None:
-        import torch.distributed.checkpoint as dcp
+        from torch.distributed.checkpoint.api import CheckpointException
         from torch.distributed.checkpoint.state_dict import set_state_dict
+        from torch.distributed.checkpoint.state_dict_loader import load
 
         state = self._shards()
         try:
-            dcp.load(state, checkpoint_id=directory)
-        except (RuntimeError, ValueError, dcp.api.CheckpointException) as error:
+            load(state, checkpoint_id=directory)
+        except (RuntimeError, ValueError, CheckpointException) as error:
             raise ValueError(
                 f"{directory} holds another model or optimizer; resume with the settings of the "
                 "first start"

@@ -161,7 +161,7 @@ def table(path: Path, stream: IO[bytes], broken: Broken, column: str = "") -> It
     """
     # undecodable bytes become surrogates: they spoil their row, not the file
     lines = io.TextIOWrapper(
-        cast(IO[bytes], stream), encoding="utf-8-sig", errors="surrogateescape", newline=""
+        cast(Any, stream), encoding="utf-8-sig", errors="surrogateescape", newline=""
     )
     csv.field_size_limit(sources.LONGEST_LINE)
     suffixes = [suffix.lower() for suffix in path.suffixes]

@@ -197,8 +197,10 @@ def make(work: Work) -> int:
         work.place("npz"),
         key=np.array(rows["key"], np.uint64),
         validation=np.array(rows["validation"], bool),
-        **{name: np.array(rows[name], np.int64) for name in ("tokens", "size")},
-        **{name: np.array(rows[name], np.int32) for name in ("origin", "licence")},
+        tokens=np.array(rows["tokens"], np.int64),
+        size=np.array(rows["size"], np.int64),
+        origin=np.array(rows["origin"], np.int32),
+        licence=np.array(rows["licence"], np.int32),
     )
     if found:
         np.save(work.place("npy"), np.concatenate(found))

@@ -11,7 +11,7 @@ import shutil
 import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -200,8 +200,6 @@ def _parts(
 
 def _relevant(config: PrepareConfig) -> Any:
     """Drop the settings that parts do not depend on, so that changing them costs no new pass."""
-    from dataclasses import replace
-
     return replace(
         config,
         weights={},
