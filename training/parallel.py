@@ -149,7 +149,9 @@ class Workers:
         """Return validation metrics and samples; every process computes them."""
         if not self.sharded:
             return self._task.evaluate(), self._task.samples()
-        metrics, samples = self.step(None)
+        with warnings.catch_warnings():  # FSDP wonders about an output that holds no tensor
+            warnings.filterwarnings("ignore", message="FSDP2", category=UserWarning)
+            metrics, samples = self.step(None)
         return metrics, samples
 
     def divide(self, parameters: list[Tensor], targets: float) -> None:
