@@ -149,9 +149,7 @@ class Workers:
         """Return validation metrics and samples; every process computes them."""
         if not self.sharded:
             return self._task.evaluate(), self._task.samples()
-        with warnings.catch_warnings():  # FSDP wonders about an output that holds no tensor
-            warnings.filterwarnings("ignore", message="FSDP2", category=UserWarning)
-            metrics, samples = self.step(None)
+        metrics, samples = self.step(None)
         return metrics, samples
 
     def divide(self, parameters: list[Tensor], targets: float) -> None:
@@ -187,6 +185,8 @@ def _shard(step: nn.Module, device: torch.device, size: int) -> None:
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
+    # blocks return views; nothing changes them in place, which is what torch warns of
+    warnings.filterwarnings("ignore", message="FSDP2-wrapped module", category=UserWarning)
     mesh = init_device_mesh(device.type, (size,))
     for module in list(step.modules()):
         if isinstance(module, Block):
