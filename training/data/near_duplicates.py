@@ -41,10 +41,10 @@ def signatures(ids: NDArray[np.uint16], lengths: NDArray[np.int64]) -> Signature
     first = np.arange(len(document)) - np.repeat(np.cumsum(shingles) - shingles, shingles)
     position = np.repeat(ends - lengths, shingles) + first
     hashes = _hashes(ids, position, ends[document])
-    table = np.full(len(lengths) * SLOTS, _EMPTY)
+    flat = np.full(len(lengths) * SLOTS, _EMPTY)
     slot = (hashes >> np.uint64(58)).astype(np.int64)  # the highest 6 bits: one of 64
-    np.minimum.at(table, document * SLOTS + slot, hashes)
-    table = table.reshape(-1, SLOTS)
+    np.minimum.at(flat, document * SLOTS + slot, hashes)
+    table = flat.reshape(-1, SLOTS)
     filled = table != _EMPTY
     # the next filled slot, around the end: from the right, the smallest index seen so far
     index = np.where(filled, np.arange(SLOTS), 4 * SLOTS)
