@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+SMALL_TALK = "chat/"
+"""How the topics of entries begin that answer greetings, thanks and the like."""
+
+
 @dataclass(frozen=True)
 class HandbookSettings:
     """What decides whether an entry is shown to the model.
@@ -115,4 +119,11 @@ class Handbook:
             ModelError: the encoder failed.
         """
         text = search_text(questions)
-        return self.rank(self.scores(self.encoder.encode(text))) if text.strip() else []
+        if not text.strip():
+            return []
+        last = " ".join(questions[-1].split())
+        if last != text:  # "thanks, that worked" is about nothing that was asked before
+            alone = self.rank(self.scores(self.encoder.encode(last)))
+            if alone and alone[0].entry.topic.startswith(SMALL_TALK):
+                return alone[:1]
+        return self.rank(self.scores(self.encoder.encode(text)))

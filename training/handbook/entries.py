@@ -12,6 +12,9 @@ from assistant.conversation import HandbookEntry
 from assistant.handbook.query import search_text
 from training.finetuning.conversations import Dialogue
 
+OWN_TEXTS = frozenset({"facts", "sum"})
+"""Topics whose answers are made of what that one person wrote: no answer to anybody else."""
+
 
 def handbook_entries(dialogues: Sequence[Dialogue]) -> list[HandbookEntry]:
     """Return an entry for each answer of the training dialogues that carry no notes.
@@ -21,9 +24,13 @@ def handbook_entries(dialogues: Sequence[Dialogue]) -> list[HandbookEntry]:
     return [
         entry
         for dialogue in dialogues
-        if dialogue.split == "train" and not dialogue.notes
+        if dialogue.split == "train" and not dialogue.notes and _is_general(dialogue)
         for entry in _entries(dialogue)
     ]
+
+
+def _is_general(dialogue: Dialogue) -> bool:
+    return dialogue.topic.partition("/")[0] not in OWN_TEXTS
 
 
 def _entries(dialogue: Dialogue) -> Iterator[HandbookEntry]:

@@ -69,6 +69,14 @@ def test_a_follow_up_is_looked_for_with_what_it_goes_back_to() -> None:
     assert _ids(handbook, "My parcel has not arrived", "tracking says delivered")[0] == "ord-0001.2"
 
 
+def test_small_talk_is_answered_as_such_whatever_was_asked_before() -> None:
+    thanks = HandbookEntry("con-0001", "chat/thanks", "thanks, that worked", "Glad to hear it.")
+    handbook = tiny_handbook([*ENTRIES, thanks])
+    before = "My parcel has not arrived"
+    assert _ids(handbook, before, "thanks that worked") == ["con-0001"]
+    assert _ids(handbook, before, "tracking says delivered")[0] == "ord-0001.2"
+
+
 @pytest.mark.parametrize(
     ("questions", "text"),
     [
