@@ -16,7 +16,7 @@ from functools import partial
 
 from assistant.plugin_api import Classifier, Evidence, Passage
 from plugins.email_spam.canonical import canonical_text
-from plugins.email_spam.facts import quote, sentences
+from plugins.email_spam.facts import quote, sentences, unwrap
 from plugins.email_spam.links import defang_host, host_of
 from plugins.email_spam.mail import Mail
 
@@ -53,7 +53,7 @@ def explain(mail: Mail, classifier: Classifier) -> Explanation:
     without it. Of a long mail the stretch with the highest score is explained. All variants are
     scored in one batched call.
     """
-    mail = _telling_stretch(mail, classifier)
+    mail = _telling_stretch(replace(mail, body=unwrap(mail.body)), classifier)
     spans = _spans(mail)
     if not spans:
         return Explanation(passages=tuple(_passages([(mail.body, 0.0)])))

@@ -91,7 +91,21 @@ def facts(mail: Mail) -> list[Evidence]:
 
 def sentences(text: str) -> list[str]:
     """Split text into sentences and lines; a rule of thumb, linear in its length."""
-    return [piece.strip() for piece in _SENTENCE_END.split(text) if piece.strip()]
+    return [piece.strip() for piece in _SENTENCE_END.split(unwrap(text)) if piece.strip()]
+
+
+def unwrap(text: str) -> str:
+    """Join the lines of a sentence that a mail program has wrapped."""
+    lines: list[str] = []
+    wrapped = False
+    for line in text.split("\n"):
+        if wrapped and (line[:1].islower() or line[:1].isdigit()):
+            lines[-1] += f" {line}"
+        else:
+            lines.append(line)
+        # a full line that ends in the middle of a sentence; shorter ones end where they want to
+        wrapped = 50 <= len(line) <= 100 and line[-1] not in ".!?:;>"
+    return "\n".join(lines)
 
 
 def quote(text: str, limit: int = 160) -> str:

@@ -150,7 +150,9 @@ class Progress:
         self._drawn = moment
         total = counts["spam"] + counts["unsure"] + counts["ham"]
         elapsed = moment - self._started
-        line = f"{total:,} mails, {counts['spam']:,} spam, {total / elapsed:.0f} a second"
+        rate = total / max(elapsed, 1e-3)
+        digits = 0 if rate >= 10 else 1
+        line = f"{total:,} mails, {counts['spam']:,} spam, {rate:.{digits}f} a second"
         share = self._share()
         if 0 < share <= 1:
             left = elapsed * (1 - share) / share

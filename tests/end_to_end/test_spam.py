@@ -60,3 +60,23 @@ def test_a_file_that_is_no_mail_is_one_clear_line_and_the_others_go_on(program, 
 def test_nothing_is_no_mail(program, text):
     result, verdicts = check(program, "-", stdin=text)
     assert (result.returncode, verdicts) == (3, [])
+
+
+def test_a_mailbox_is_scanned_remembered_and_reported(program):
+    box = str(MAIL / "inbox.mbox")
+    first = program("spam", "scan", box, "--json")
+    assert first.returncode == 3  # one of its four messages is none
+    assert [json.loads(line)["known"] for line in first.stdout.splitlines()] == [False] * 3
+    again = program("spam", "scan", box, "--json")
+    assert [json.loads(line)["known"] for line in again.stdout.splitlines()] == [True] * 3
+    report = json.loads(program("spam", "report", "--json").stdout)
+    assert report["spam"] + report["unsure"] + report["ham"] == 3
+
+
+def test_marking_learns_from_a_mail_or_says_what_the_bundle_lacks(program):
+    result = program("spam", "mark", str(MAIL / "personal.eml"), "ham")
+    if result.returncode:
+        assert result.returncode == 4
+        assert "computes no embeddings" in result.stderr
+    else:
+        assert "1 ham so far" in result.stderr

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from plugins.email_spam.facts import facts
+from plugins.email_spam.facts import facts, sentences, unwrap
 from plugins.email_spam.links import defang, defang_host, host_of, organisational_domain, shown_host
 from plugins.email_spam.mail import Attachment, Link, Mail
 from plugins.email_spam.reading import read_message
@@ -108,6 +108,23 @@ def test_facts_weigh_nothing_and_carry_no_working_link(samples: Path) -> None:
 )
 def test_the_host_of_a_link_is_where_it_leads(url: str, host: str) -> None:
     assert host_of(url) == host
+
+
+def test_a_sentence_that_was_wrapped_is_one_sentence() -> None:
+    text = (
+        "Dear customer\nwe noticed an odd sign-in to your account. Confirm your password within\n"
+        "24 hours or your account will be suspended.\n\nA list of things to bring along, line one\n"
+        "Bread\nsalad"
+    )
+    assert sentences(text) == [
+        "Dear customer",
+        "we noticed an odd sign-in to your account.",
+        "Confirm your password within 24 hours or your account will be suspended.",
+        "A list of things to bring along, line one",
+        "Bread",
+        "salad",
+    ]
+    assert "".join(unwrap(text).split()) == "".join(text.split())
 
 
 def test_helpers_compare_and_defuse_hosts() -> None:

@@ -6,8 +6,12 @@ import csv
 import io
 import json
 import os
+import re
+import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
 import pytest
@@ -16,8 +20,9 @@ from click.testing import CliRunner, Result
 from assistant.plugin_api import BadInputError
 from plugins.email_spam import moving
 from plugins.email_spam.commands import spam
-from plugins.email_spam.scan_output import clock
-from plugins.email_spam.scanning import BATCH, day_of
+from plugins.email_spam.mailbox import iter_raw
+from plugins.email_spam.scan_output import Progress, clock
+from plugins.email_spam.scanning import BATCH, day_of, messages
 from plugins.email_spam.store import open_store
 from tests.support.words import WordClassifier
 
@@ -292,3 +297,39 @@ def test_only_dates_to_be_believed_are_kept(date: str, day: str) -> None:
 
 def test_times_left_are_short() -> None:
     assert [clock(s) for s in (0.4, 61, 3599.7, 7322)] == ["0:00", "1:01", "1:00:00", "2:02:02"]
+
+
+def test_progress_shows_the_share_and_the_time_left(
+    maildir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    ticks = iter([0.0, 0.1, 10.0])
+    clocks = SimpleNamespace(monotonic=lambda: next(ticks))
+    monkeypatch.setattr("plugins.email_spam.scan_output.time", clocks)
+    with Progress(str(maildir), quiet=False) as progress:
+        stream = progress.counted(messages(iter_raw(str(maildir))))
+        for _ in range(5):
+            next(stream)
+        progress.advance(Counter(spam=2, ham=3))  # too soon after the last
+        assert capsys.readouterr().err == ""
+        progress.advance(Counter(spam=2, ham=3))
+        assert capsys.readouterr().err == " 50%  5 mails, 2 spam, 0.5 a second, 0:10 left"
+    assert capsys.readouterr().err.endswith("\r\x1b[K")
+
+
+def test_progress_of_a_file_goes_by_its_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    box = tmp_path / "box.mbox"
+    box.write_bytes(b"".join(FROM + raw(n, LETTER) + b"\n" for n in range(4)))
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    ticks = iter([0.0, 10.0])
+    clocks = SimpleNamespace(monotonic=lambda: next(ticks))
+    monkeypatch.setattr("plugins.email_spam.scan_output.time", clocks)
+    progress = Progress(str(box), quiet=False)
+    stream = progress.counted(messages(iter_raw(str(box))))
+    next(stream)
+    progress.advance(Counter(ham=1))
+    assert re.match(
+        r" (19|2\d)%  1 mails, 0 spam, 0.1 a second, 0:\d\d left$", capsys.readouterr().err
+    )
