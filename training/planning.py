@@ -85,7 +85,8 @@ def measure(preset: str, config: PretrainConfig, device: torch.device, seconds: 
     optimizers = build_optimizers(transformer, config.loop.optimizer)
     ids = torch.randint(3, architecture.vocabulary_size, (measured, length + 1), device=device)
     step_tokens = config.batch_size * config.loop.accumulate * config.context_length
-    forward_backward, step = [], []
+    forward_backward: list[float] = []
+    step: list[float] = []
     started = time.monotonic()
     while len(step) < 3 or (time.monotonic() - started < seconds and len(step) < 200):
         at = time.perf_counter()

@@ -88,7 +88,8 @@ def pretrain(config: PretrainConfig, run: Run, resume: bool = False) -> Checkpoi
     source = WindowSource(train_data, config.batch_size, config.seed)
     metrics = train(transformer, task, source, config.loop, run, resume)
     checkpoint = load_checkpoint(run.checkpoint, device)
-    samples = next((r["samples"] for r in reversed(run.metrics()) if r.get("samples")), {})
+    logged = [row["samples"] for row in run.metrics() if row.get("samples")]
+    samples: dict[str, str] = logged[-1] if logged else {}
     text = json.dumps(samples, indent=2, ensure_ascii=False) + "\n"
     if primary():
         (run.directory / SAMPLES).write_text(text, encoding="utf-8")
