@@ -54,6 +54,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "training.exporting.command:command",
         "Turn a checkpoint into a bundle that the assistant runs.",
     ),
+    "card": (
+        "training.exporting.card_command:command",
+        "Put measured figures and sample answers into a bundle's model card.",
+    ),
     "plan": (
         "training.planning:command",
         "Measure a few steps here and say what each preset would take.",
