@@ -104,6 +104,8 @@ class FrontdeskApp(App[None]):
         wanted = self.settings.get("theme", usual)
         self.theme = wanted if wanted in self.available_themes else usual
         self.theme_changed_signal.subscribe(self, self._remember_theme)
+        # the shell has written over the screen, and nothing of ours has changed meanwhile
+        self.app_resume_signal.subscribe(self, lambda _app: self.refresh(layout=True))
         if not self.is_headless and sys.platform != "win32":
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGHUP):
