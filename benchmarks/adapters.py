@@ -69,9 +69,9 @@ def load_figures(bundle: Bundle) -> tuple[float, float]:
 
 
 def step_times(generators: dict[int, TextGenerator]) -> dict[int, float]:
-    """Return seconds a token: the fastest tenth of the steps, taken in turns of ``TOKENS``.
+    """Return seconds of CPU a token: the fastest tenth of the steps, in turns of ``TOKENS``.
 
-    On a shared machine the fast steps are those that nothing else disturbed.
+    With one thread, CPU time and the fast steps are what other load disturbs least.
     """
     times: dict[int, list[float]] = {rank: [] for rank in generators}
     for _ in range(ROUNDS):
@@ -79,9 +79,9 @@ def step_times(generators: dict[int, TextGenerator]) -> dict[int, float]:
             generator.rewind([])
             generator.forward(list(range(100, 100 + CONTEXT)))
             for token in range(TOKENS):
-                start = time.perf_counter()
+                start = time.thread_time()
                 generator.forward([200 + token])
-                times[rank].append(time.perf_counter() - start)
+                times[rank].append(time.thread_time() - start)
     return {rank: statistics.quantiles(found, n=10)[0] for rank, found in times.items()}
 
 
@@ -115,7 +115,10 @@ def main() -> None:
             print(f"rank {rank}: base data files {'the same' if same else 'DIFFERENT'}")
         loads = {rank: [load_figures(bundle) for _ in range(3)] for rank, bundle in bundles.items()}
         seconds = step_times(
-            {rank: TextGenerator(load_bundle(b.directory)) for rank, b in bundles.items()}
+            {
+                rank: TextGenerator(load_bundle(b.directory), threads=1)
+                for rank, b in bundles.items()
+            }
         )
     print("rank   MB     load ms  peak MB  tokens/s  ratio")
     for rank, second in seconds.items():

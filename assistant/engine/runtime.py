@@ -54,8 +54,9 @@ def _open(bundle: Bundle, threads: int | None) -> onnxruntime.InferenceSession:
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
     try:
+        # resolved: data files must lie beside the graph, also when all of them are links
         return onnxruntime.InferenceSession(
-            str(bundle.graph_path), options, providers=["CPUExecutionProvider"]
+            str(bundle.graph_path.resolve()), options, providers=["CPUExecutionProvider"]
         )
     except MemoryError as error:
         raise not_enough_memory(bundle) from error

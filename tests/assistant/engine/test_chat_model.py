@@ -142,6 +142,14 @@ def test_a_damaged_weight_file_is_named(bundle):
         load_chat_model("tiny")
 
 
+def test_a_bundle_of_links_loads(bundle):
+    links = bundle.directory.with_name("links")
+    links.mkdir()
+    for path in bundle.directory.iterdir():
+        (links / path.name).symlink_to(path)
+    assert load_chat_model("links").generator.forward([5]).shape[1] > 200
+
+
 def test_a_changed_byte_is_found_while_loading(bundle):
     path = next(bundle.directory.glob("*.data"))
     data = bytearray(path.read_bytes())
