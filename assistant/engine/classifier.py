@@ -21,11 +21,18 @@ BATCH_TOKENS = 4096
 EMBEDDING = "embedding"  # name of the graph's second output; older bundles lack it
 
 
-def encode_windows(text: str, tokenizer: Tokenizer, tokens: int, stride: int) -> list[list[int]]:
-    """Cut a text into overlapping windows of at most ``tokens`` ids, each closed by END_OF_TEXT.
+def encode_windows(
+    text: str, tokenizer: Tokenizer, tokens: int, stride: int, head_share: float = 0.0
+) -> list[list[int]]:
+    """Cut a text into windows of at most ``tokens`` ids, each closed by END_OF_TEXT.
 
-    The closing token is where the classifier reads: it has seen the whole window. An empty text
+    The closing token is where a decoder is read: it has seen the whole window. An empty text
     is one window of that token alone. Training encodes with this same function.
+
+    Args:
+        stride: ids from the start of one window to that of the next.
+        head_share: above 0, a text of several windows gets one more in front: this share of it
+            the text's beginning, the rest its end, which is how training reads long texts.
     """
     end = tokenizer.special(END_OF_TEXT)
     ids = tokenizer.encode(text)
@@ -35,7 +42,11 @@ def encode_windows(text: str, tokenizer: Tokenizer, tokens: int, stride: int) ->
         starts.append(starts[-1] + stride)
     # the last window ends with the text and is as long as the others: short tails say little
     starts[-1] = max(0, len(ids) - room) if len(starts) > 1 else 0
-    return [[*ids[start : start + room], end] for start in starts]
+    windows = [[*ids[start : start + room], end] for start in starts]
+    if head_share > 0 and len(windows) > 1:
+        head = round(room * head_share)
+        windows.insert(0, [*ids[:head], *ids[len(ids) - (room - head) :], end])
+    return windows
 
 
 def discount_later(margins: NDArray[np.float64], penalty: float) -> NDArray[np.float64]:
@@ -68,6 +79,7 @@ class OnnxClassifier:
             self.window_tokens = int(facts["windows"]["tokens"])
             self.stride = int(facts["windows"]["stride"])
             self._later_penalty = float(facts["windows"].get("later_penalty", 0.0))
+            self._head_share = float(facts["windows"].get("head_share", 0.0))
         except (KeyError, ValueError, TypeError) as error:
             raise ModelError(
                 f"The model {bundle.name} lacks what a classifier needs ({error!r})",
@@ -132,7 +144,8 @@ class OnnxClassifier:
 
     def _score(self, texts: Sequence[str], width: int) -> list[Score]:
         cut = [
-            encode_windows(text, self.tokenizer, self.window_tokens, self.stride) for text in texts
+            encode_windows(text, self.tokenizer, self.window_tokens, self.stride, self._head_share)
+            for text in texts
         ]
         flat = [window for windows in cut for window in windows]
         vectors = np.zeros((len(flat), width), np.float32) if width else None

@@ -47,7 +47,13 @@ def margins_of(checkpoint: Checkpoint, texts: Sequence[LabelledText]) -> list[ND
     assert checkpoint.classifier is not None
     windows = checkpoint.extra["windows"]
     cut = [
-        encode_windows(text.text, checkpoint.tokenizer, windows["tokens"], windows["stride"])
+        encode_windows(
+            text.text,
+            checkpoint.tokenizer,
+            windows["tokens"],
+            windows["stride"],
+            windows.get("head_share", 0.0),
+        )
         for text in texts
     ]
     return text_margins(checkpoint.classifier, cut)

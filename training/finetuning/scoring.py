@@ -73,6 +73,7 @@ class CheckpointClassifier:
             self.unsure = (float(low), float(high))
             self._tokens, self._stride = facts["windows"]["tokens"], facts["windows"]["stride"]
             self._later_penalty = float(facts["windows"].get("later_penalty", 0.0))
+            self._head_share = float(facts["windows"].get("head_share", 0.0))
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"{name} holds no calibrated classifier: its training has not ended; "
@@ -84,7 +85,10 @@ class CheckpointClassifier:
         """Return a calibrated score for each text; the worst window counts."""
         classifier, tokenizer = self._checkpoint.classifier, self._checkpoint.tokenizer
         assert classifier is not None
-        cut = [encode_windows(text, tokenizer, self._tokens, self._stride) for text in texts]
+        cut = [
+            encode_windows(text, tokenizer, self._tokens, self._stride, self._head_share)
+            for text in texts
+        ]
         scores = []
         for windows, margins in zip(cut, text_margins(classifier, cut), strict=True):
             p = self.calibration.probability(discount_later(margins, self._later_penalty))

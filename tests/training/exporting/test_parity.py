@@ -187,3 +187,16 @@ def test_files_are_split_below_the_limit(tmp_path, monkeypatch):
     assert len(files) > 1
     assert all(path.stat().st_size <= 60_000 for path in files)
     assert TextGenerator(bundle, threads=1).forward([5, 6]).shape == (1, 269)
+
+
+def test_a_long_text_is_read_head_and_tail_first_and_then_in_windows():
+    text = "abcdefghij" * 20
+    tokenizer = tiny_tokenizer()
+    plain = encode_windows(text, tokenizer, 32, 31)
+    first, *others = encode_windows(text, tokenizer, 32, 31, 0.75)
+    ids = tokenizer.encode(text)
+    assert others == plain
+    assert first == [*ids[:23], *ids[-8:], plain[0][-1]]
+    assert encode_windows("short", tokenizer, 32, 31, 0.75) == encode_windows(
+        "short", tokenizer, 32, 31
+    )

@@ -103,7 +103,7 @@ def test_fine_tuning_learns_calibrates_and_reports(write_rows: Write, tmp_path: 
     assert extra["positive"] == saved.labels[-1] == "spam"
     assert extra["unsure"][1] == extra["threshold"] >= 0.5
     penalty = extra["windows"].pop("later_penalty")
-    assert extra["windows"] == {"tokens": 96, "stride": 72, "pool": "max"}
+    assert extra["windows"] == {"tokens": 96, "stride": 95, "pool": "max", "head_share": 0.75}
     assert penalty in LATER_PENALTIES
     extra["windows"]["later_penalty"] = penalty
     assert extra["metrics"] == report["test"]["all"]
