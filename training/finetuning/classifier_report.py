@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -42,7 +44,24 @@ LATER_PENALTIES = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
 """Penalties of windows after the first that are tried, in margin units."""
 
 
-def margins_of(checkpoint: Checkpoint, texts: Sequence[LabelledText]) -> list[NDArray[np.float64]]:
+def shipped_margins(
+    checkpoint: Checkpoint, cut: Sequence[Sequence[Sequence[int]]]
+) -> list[NDArray[np.float64]]:
+    """Return the margins that the exported 8-bit graph computes, for texts cut into windows."""
+    from assistant.engine.classifier import OnnxClassifier
+    from training.exporting.export import export_bundle
+
+    undecided = {"threshold": 0.5, "unsure": [0.2, 0.5], "calibration": asdict(Calibration())}
+    exported = replace(checkpoint, extra=checkpoint.extra | undecided)
+    with tempfile.TemporaryDirectory() as scratch:
+        bundle = export_bundle(exported, Path(scratch) / "bundle", "bundle", quantization="int8")
+        margins = OnnxClassifier(bundle).margins([w for windows in cut for w in windows])
+    return np.split(margins, np.cumsum([len(windows) for windows in cut])[:-1])
+
+
+def margins_of(
+    checkpoint: Checkpoint, texts: Sequence[LabelledText], as_shipped: bool = False
+) -> list[NDArray[np.float64]]:
     """Return the margins of each text's windows, cut as at runtime."""
     assert checkpoint.classifier is not None
     windows = checkpoint.extra["windows"]
@@ -56,6 +75,8 @@ def margins_of(checkpoint: Checkpoint, texts: Sequence[LabelledText]) -> list[ND
         )
         for text in texts
     ]
+    if as_shipped:
+        return shipped_margins(checkpoint, cut)
     return text_margins(checkpoint.classifier, cut)
 
 
@@ -136,7 +157,10 @@ def calibrate_and_report(
         false-positive budget.
     """
     filled: dict[str, Sequence[LabelledText]] = {name: t for name, t in sets.items() if t}
-    by_window = {name: margins_of(checkpoint, texts) for name, texts in filled.items()}
+    by_window = {
+        name: margins_of(checkpoint, texts, config.decision.as_shipped)
+        for name, texts in filled.items()
+    }
     positive = is_positive(filled["validation"])
     penalty = choose_later_penalty(
         positive, by_window["validation"], config.decision.false_positive_budget

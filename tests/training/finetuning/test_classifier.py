@@ -21,9 +21,10 @@ from training.finetuning.classifier_report import (
     LATER_PENALTIES,
     choose_later_penalty,
     largest,
+    margins_of,
     readable,
 )
-from training.finetuning.labelled_text import TextData
+from training.finetuning.labelled_text import LabelledText, TextData
 from training.finetuning.length_buckets import pad
 from training.finetuning.scoring import CheckpointClassifier, window_margins
 from training.model import SequenceClassifier
@@ -51,6 +52,21 @@ def test_margins_keep_the_order_of_their_windows(
     np.testing.assert_allclose(
         window_margins(classifier, windows), logits[:, 1] - logits[:, 0], rtol=1e-3, atol=1e-4
     )
+
+
+def test_the_shipped_graphs_margins_are_the_checkpoints_rounded(
+    classifier: SequenceClassifier, tokenizer: Tokenizer
+) -> None:
+    windows = {"tokens": 24, "stride": 23, "pool": "max", "head_share": 0.75}
+    extra = {"positive": "spam", "windows": windows}
+    checkpoint = Checkpoint(
+        "classification", classifier.transformer, tokenizer, classifier, ["ham", "spam"], extra
+    )
+    texts = [LabelledText("call me later " * n, 0, "s", str(n)) for n in (1, 30, 4)]
+    exact, shipped = margins_of(checkpoint, texts), margins_of(checkpoint, texts, as_shipped=True)
+    assert [len(own) for own in shipped] == [len(own) for own in exact]
+    for ours, theirs in zip(exact, shipped, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=0.05)
 
 
 def test_one_batch_can_be_learned_by_heart(
