@@ -8,6 +8,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import ClassVar, Protocol
 
@@ -208,9 +209,20 @@ def run_app(
         app.run()
     finally:
         history.close()
+        _let_go_of_lost_terminal()
     if app.crash is not None:
         _report_crash(app.crash)
     return app.return_code or 0
+
+
+def _let_go_of_lost_terminal() -> None:
+    """Drop what a terminal that hung up can no longer take; at exit it would be an error."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            with suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def model_loader(model_name: str | None, handbook: bool = True) -> Callable[[], ChatModel]:

@@ -104,10 +104,13 @@ async def test_messages_are_copied_and_quoted_by_key_and_by_mouse(history: Histo
         chat(pilot).desk.composer.load_text("")
 
         await pilot.click(".answer .answer-text")
+        await until(pilot, lambda: chat(pilot).query(ActionRow))
         row = chat(pilot).query_one(ActionRow)
         assert "Copy code" in [str(button.label) for button in row.query(Button)]
         [quote] = [button for button in row.query(Button) if button.name == "quote"]
+        await until(pilot, lambda: quote.region.area)  # laid out, so that a click meets it
         await pilot.click(quote)
+        await until(pilot, lambda: chat(pilot).desk.composer.text)
         assert chat(pilot).desk.composer.text.startswith("> Try this:\n>\n> ```python\n")
 
         await send(pilot, "/copy code")
