@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from training.evaluation.text_metrics import words
+from training.evaluation.text_metrics import cited, words
 
 LOOP_GRAM, LOOP_TIMES = 4, 3
 _LINK = re.compile(
@@ -47,7 +47,6 @@ _REFUSAL = re.compile(
     r"|\b(?:nothing|no (?:mention|word|information|detail))\b[^.\n]{0,60}\bnotes?\b",
     re.I,
 )
-_CITATION = re.compile(r"\[(\d{1,3})\]")
 
 
 def loops(text: str) -> bool:
@@ -103,5 +102,5 @@ def holds_facts(text: str, facts: Sequence[str]) -> bool:
 
 def cites(text: str, numbers: Sequence[int]) -> bool:
     """Whether a text cites one of the right notes and no wrong one."""
-    found = {int(number) for number in _CITATION.findall(text)}
+    found = cited(text)
     return bool(found) and found <= set(numbers)

@@ -161,19 +161,10 @@ def _chat(
     max_tokens: int,
     handbook: Path | None,
 ) -> dict[str, Any]:
-    from assistant.conversation import DEFAULT_SYSTEM_PROMPT
     from training.datasets.jsonl import files_sha256
-    from training.evaluation.chat import (
-        by_topic,
-        checkpoint_answerer,
-        generation_figures,
-        model_answerer,
-        perplexity,
-        reading_answerer,
-    )
+    from training.evaluation.chat import by_topic, generation_figures, perplexity
     from training.evaluation.prompts import holds_prompts
     from training.finetuning.conversations import DialogueData, load_dialogues
-    from training.handbook.build import open_handbook
 
     settings = DialogueData(files=data)
     if data and all(holds_prompts(path) for path in settings.paths):
@@ -182,18 +173,9 @@ def _chat(
     if not dialogues:
         raise ValueError(f"No dialogue in the split {split}")
     figures: dict[str, dict[str, Any]] = {"all": {}}
-    if checkpoint is None:  # a bundle's graph computes the last position's logits alone
-        from assistant.engine.chat_model import load_chat_model
-
-        chat = load_chat_model(str(model))
-        system = chat.system_prompt
-        answerer = model_answerer(chat, max_tokens)
-    else:
-        system = str(checkpoint.extra.get("system_prompt", DEFAULT_SYSTEM_PROMPT))
-        answerer = checkpoint_answerer(checkpoint, max_tokens)
+    answerer, system = _answerer(model, checkpoint, max_tokens, handbook)
+    if checkpoint is not None:  # a bundle's graph computes the last position's logits alone
         figures = by_topic(dialogues, lambda some: perplexity(checkpoint, some, system))
-    if handbook is not None:
-        answerer = reading_answerer(answerer, open_handbook(handbook))
     generated = generation_figures(answerer, dialogues, system, sample) if sample else {}
     examples = generated.pop("examples", [])
     figures["all"] = figures["all"] | generated
@@ -204,13 +186,23 @@ def _prompts(
     model: Path, checkpoint: Any, paths: list[Path], max_tokens: int, handbook: Path | None
 ) -> dict[str, Any]:
     """Answer prompts that have no reference and hold the answers against the contract."""
-    from assistant.conversation import DEFAULT_SYSTEM_PROMPT
     from training.datasets.jsonl import files_sha256
-    from training.evaluation.chat import checkpoint_answerer, model_answerer, reading_answerer
     from training.evaluation.prompts import load_prompts, prompt_figures
-    from training.handbook.build import open_handbook
 
     prompts = load_prompts(paths)
+    answerer, system = _answerer(model, checkpoint, max_tokens, handbook)
+    figures, answers = prompt_figures(answerer, prompts, system)
+    return {"figures": {"all": figures}, "examples": answers, "data": files_sha256(paths)}
+
+
+def _answerer(
+    model: Path, checkpoint: Any, max_tokens: int, handbook: Path | None
+) -> tuple[Any, str]:
+    """Return what answers, and the system prompt it was tuned with."""
+    from assistant.conversation import DEFAULT_SYSTEM_PROMPT
+    from training.evaluation.chat import checkpoint_answerer, model_answerer, reading_answerer
+    from training.handbook.build import open_handbook
+
     if checkpoint is None:
         from assistant.engine.chat_model import load_chat_model
 
@@ -222,5 +214,4 @@ def _prompts(
         answerer = checkpoint_answerer(checkpoint, max_tokens)
     if handbook is not None:
         answerer = reading_answerer(answerer, open_handbook(handbook))
-    figures, answers = prompt_figures(answerer, prompts, system)
-    return {"figures": {"all": figures}, "examples": answers, "data": files_sha256(paths)}
+    return answerer, system

@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from assistant.bundle import BUNDLE_FILE, Bundle, file_sha256, load_bundle
+from assistant.bundle import Bundle, file_sha256, load_bundle
 from assistant.text import sanitize_line
+from training.exporting.export import write_bundle_file
 
 CARD = "README.md"
 EVALUATION, SAMPLES = "Evaluation", "Sample answers"
@@ -34,8 +35,7 @@ def add_evaluation(directory: Path, reports: Sequence[Path], samples: int) -> Bu
     card += "".join(_evaluation(read)) + "".join(_samples(read, samples))
     (directory / CARD).write_text(card, encoding="utf-8")
     files = bundle.files | {CARD: file_sha256(directory / CARD)}
-    text = json.dumps(replace(bundle, files=files).to_json(), indent=1, ensure_ascii=False) + "\n"
-    (directory / BUNDLE_FILE).write_text(text, encoding="utf-8")
+    write_bundle_file(replace(bundle, files=files))
     return load_bundle(directory)
 
 

@@ -102,7 +102,7 @@ def export_bundle(
         card = model_card(bundle, checkpoint.extra.get("metrics", {}))
         (building / CARD).write_text(card, encoding="utf-8")
         bundle = _with(bundle, files=_hashes(building))
-        _write_json(bundle)
+        write_bundle_file(bundle)
         replace_directory(building, directory)
     finally:
         shutil.rmtree(building, ignore_errors=True)
@@ -113,7 +113,8 @@ def _with(bundle: Bundle, **changes: Any) -> Bundle:
     return Bundle(**(bundle.__dict__ | changes))
 
 
-def _write_json(bundle: Bundle) -> None:
+def write_bundle_file(bundle: Bundle) -> None:
+    """Write bundle.json into the bundle's directory."""
     import json
 
     text = json.dumps(bundle.to_json(), indent=1, ensure_ascii=False) + "\n"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -10,9 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from assistant.bundle import BUNDLE_FILE, Bundle, file_sha256, load_bundle
+from assistant.bundle import Bundle, file_sha256, load_bundle
 from assistant.handbook.search import Handbook
 from training.checkpoint import replace_directory
+from training.exporting.export import write_bundle_file
 from training.handbook.build import read_facts
 
 CARD = "README.md"
@@ -53,8 +53,7 @@ def attach_handbook(folder: Path, directory: Path) -> Bundle:
             files[CARD] = file_sha256(building / CARD)
         files |= {name: file_sha256(building / name) for name in new}
         changed = replace(bundle, handbook=facts, files=dict(sorted(files.items())))
-        text = json.dumps(changed.to_json(), indent=1, ensure_ascii=False) + "\n"
-        (building / BUNDLE_FILE).write_text(text, encoding="utf-8")
+        write_bundle_file(replace(changed, directory=building))
         replace_directory(building, directory)
     finally:
         shutil.rmtree(building, ignore_errors=True)
