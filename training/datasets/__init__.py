@@ -5,5 +5,18 @@ from pathlib import Path
 WRITTEN = Path(__file__).parent
 """The folder with our own JSON Lines files."""
 
-DIALOGUE_FILES = ("acc", "ord", "bil", "dev", "app", "con", "gro", "fol", "hbd", "hbs", "hbo")
+DIALOGUE_FILES = (
+    "acc",
+    "ord",
+    "bil",
+    "dev",
+    "app",
+    "con",
+    "gro",
+    "fol",
+    "hbd",
+    "hbs",
+    "hbo",
+    "wri",
+)
 """Stems of the dialogue files."""
