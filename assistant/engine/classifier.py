@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Sequence
-from functools import cache
-from threading import Lock
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from assistant.bundle import Bundle, find_bundle
 from assistant.engine.runtime import open_session
+from assistant.engine.threads import available_cores
 from assistant.errors import ModelError
 from assistant.plugin_api import Score
 from assistant.tokenizer import END_OF_TEXT, Tokenizer
 
-# At most this many tokens a batch: long and short texts cost alike.
-BATCH_TOKENS = 4096
+# At most this many tokens a batch, padding included: one full window, or some short ones. What a
+# layer computes then fits a core's cache, and there are enough batches for every core.
+BATCH_TOKENS = 256
 EMBEDDING = "embedding"  # name of the graph's second output; older bundles lack it
 
 
@@ -58,11 +61,30 @@ def discount_later(margins: NDArray[np.float64], penalty: float) -> NDArray[np.f
     return np.concatenate([margins[:1], margins[1:] - penalty])
 
 
+def similar_lengths(lengths: Sequence[int], tokens: int) -> list[list[int]]:
+    """Group indices into batches of similar length, the longest first.
+
+    Args:
+        tokens: at most so many a batch when padded; a longer text is a batch of its own.
+    """
+    batches: list[list[int]] = []
+    room = 0
+    for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
+        if not batches or len(batches[-1]) >= room:
+            batches.append([])
+            room = tokens // max(1, lengths[index])  # the first is the longest
+        batches[-1].append(index)
+    return batches
+
+
 class OnnxClassifier:
-    """Scores texts; calls are serialised."""
+    """Scores texts, several batches at the same time, each on one core; thread-safe."""
 
     def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
         """Load tokenizer and weights.
+
+        Args:
+            threads: batches at a time; the physical cores by default.
 
         Raises:
             ModelError: the bundle is damaged or incomplete.
@@ -89,8 +111,9 @@ class OnnxClassifier:
             raise ModelError(f"The model {bundle.name} has {len(labels)} labels, expected 2")
         self.bundle = bundle
         self.tokenizer = bundle.tokenizer()
-        self._session = open_session(bundle, threads)
-        self._lock = Lock()
+        # Cores that share a batch wait for each other after every product.
+        self._session = open_session(bundle, threads=1)
+        self._pool = ThreadPoolExecutor(threads or available_cores(), "classifier")
 
     @property
     def name(self) -> str:
@@ -166,17 +189,13 @@ class OnnxClassifier:
         self, windows: Sequence[Sequence[int]], vectors: NDArray[np.float32] | None
     ) -> NDArray[np.float64]:
         """Return the margin of each window; fill ``vectors`` [N, D] with their embeddings."""
-        order = sorted(range(len(windows)), key=lambda index: len(windows[index]))
         result = np.zeros(len(windows))
-        batch: list[int] = []
-        for index in order:
-            # sorted by length: the newest is the longest, so it sets the batch's width
-            if batch and (len(batch) + 1) * len(windows[index]) > BATCH_TOKENS:
-                self._run(batch, windows, result, vectors)
-                batch = []
-            batch.append(index)
-        if batch:
-            self._run(batch, windows, result, vectors)
+        batches = similar_lengths([len(window) for window in windows], BATCH_TOKENS)
+        run = partial(self._run, windows=windows, result=result, vectors=vectors)
+        if len(batches) == 1:
+            run(batches[0])
+        else:
+            deque(self._pool.map(run, batches), maxlen=0)  # raises what a batch raised
         return result
 
     def _run(
@@ -192,8 +211,7 @@ class OnnxClassifier:
             ids[row, : lengths[row]] = windows[index]
         wanted = ["logits"] if vectors is None else ["logits", EMBEDDING]
         try:
-            with self._lock:
-                logits, *more = self._session.run(wanted, {"input_ids": ids, "lengths": lengths})
+            logits, *more = self._session.run(wanted, {"input_ids": ids, "lengths": lengths})
         except Exception as error:  # onnxruntime has no common base class
             reason = str(error).splitlines()[0][:200]
             raise ModelError(f"The model {self.name} failed ({reason})", "Try again") from error

@@ -53,6 +53,8 @@ def _open(bundle: Bundle, threads: int | None) -> onnxruntime.InferenceSession:
     options.intra_op_num_threads = threads or available_cores()
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
+    # Matrices stored in 8 bits behind a DequantizeLinear are unpacked once, now.
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
     try:
         # resolved: data files must lie beside the graph, also when all of them are links
         return onnxruntime.InferenceSession(

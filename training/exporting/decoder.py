@@ -46,7 +46,8 @@ class DecoderGraph:
             transformer = merged(transformer)
         self.transformer, self.quantization = transformer, quantization
         self.a = transformer.architecture
-        self.graph = Graph("decoder", flat)
+        # flat: one conversation, token by token; otherwise a classifier, which reads batches
+        self.graph = Graph("decoder", flat, unpack=not flat)
         self.embedding = _array(transformer.embed_tokens.weight)
         # The tied embedding stays at 8 bits: as the head it decides every logit.
         self.quantized_embedding = (

@@ -6,6 +6,7 @@ import torch
 
 from assistant.bundle import Architecture
 from assistant.engine.classifier import OnnxClassifier
+from assistant.errors import ModelError
 from assistant.tokenizer import END_OF_TEXT, TokenizerSpec
 from assistant.wordpiece import WordPieceTokenizer
 from training.checkpoint import Checkpoint
@@ -80,8 +81,7 @@ def test_margins_and_embeddings_equal_torchs(checkpoint, tmp_path, quantization)
         ids, lengths = torch.tensor([row]), torch.tensor([len(row)])
         with torch.no_grad():
             logits = checkpoint.classifier(ids, lengths)[0]
-        tolerance = 1e-4 if quantization == "float32" else 0.05
-        assert margin == pytest.approx(float(logits[1] - logits[0]), abs=tolerance)
+        assert margin == pytest.approx(float(logits[1] - logits[0]), abs=1e-4)
 
 
 def test_texts_are_read_and_embedded(checkpoint, tmp_path):
@@ -90,6 +90,22 @@ def test_texts_are_read_and_embedded(checkpoint, tmp_path):
     width = checkpoint.transformer.architecture.width
     assert all(score.embedding.shape == (width,) for score in (empty, short, long))
     assert len(long.windows) > 1
+
+
+def test_several_cores_give_what_one_gives_in_the_order_asked_for(checkpoint, tmp_path):
+    bundle = export_bundle(checkpoint, tmp_path / "b", "b")
+    rows = windows(*np.random.default_rng(3).integers(1, 32, 200).tolist())
+    one, four = (OnnxClassifier(bundle, threads=threads).margins(rows) for threads in (1, 4))
+    alone = [OnnxClassifier(bundle, threads=1).margins([row])[0] for row in rows[:20]]
+    assert np.array_equal(one, four)
+    assert one[:20] == pytest.approx(alone, abs=1e-5)
+
+
+def test_a_failure_on_another_core_is_said(checkpoint, tmp_path):
+    classifier = OnnxClassifier(export_bundle(checkpoint, tmp_path / "b", "b"), threads=4)
+    rows = [*windows(*[30] * 40), [4] * 60]  # more than the model has positions for
+    with pytest.raises(ModelError, match="failed"):
+        classifier.margins(rows)
 
 
 def test_four_bits_are_refused(checkpoint, tmp_path):
