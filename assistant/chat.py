@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from threading import Event
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from assistant.conversation import HandbookEntry, Message
+from assistant.conversation import HandbookEntry, Message, Note
 
 StopReason = Literal["end", "length", "stopped", "context"]
 
@@ -132,6 +132,21 @@ class ReadsHandbook(Protocol):
 
         Raises:
             ModelError: the handbook cannot be read.
+        """
+
+
+@runtime_checkable
+class FindsPassages(Protocol):
+    """What a model may offer beside ``ChatModel``: it reads only what a question is about."""
+
+    def find_passages(
+        self, questions: Sequence[str], notes: Sequence[Note]
+    ) -> list[tuple[int, Note]] | None:
+        """Return the passages of the notes that are nearest to the last of a person's messages,
+        under the notes' numbers; none when none is near, None when it cannot tell.
+
+        Raises:
+            ModelError: what finds them cannot be read.
         """
 
 

@@ -47,9 +47,48 @@ def grounded_question(question: str, notes: Sequence[Note]) -> str:
     return "\n".join(lines) + f"\n\nQuestion: {question.strip()}"
 
 
-def is_grounded(question: str) -> bool:
-    """Whether a user message carries notes, as ``grounded_question`` puts them."""
-    return question.startswith(GROUNDED_HEADER)
+NO_NOTE_HEADER = "No note answers this question. The notes are about:"
+
+
+def passages_question(
+    question: str, passages: Sequence[tuple[int, Note]], notes: Sequence[Note]
+) -> str:
+    """Return the message that is sent for a grounded one: the passages found, and the question.
+
+    Args:
+        passages: parts of notes under the notes' numbers; none when no note is near the question.
+        notes: all of them; their titles stand in for passages.
+    """
+    if passages:
+        lines = [GROUNDED_HEADER]
+        lines += [f"[{number}] {part.title}: {part.text}" for number, part in passages]
+    else:
+        lines = [f"{NO_NOTE_HEADER} {'; '.join(note.title for note in notes)}"]
+    return "\n".join(lines) + f"\n\n{QUESTION} {question.strip()}"
+
+
+def is_about_notes(message: str) -> bool:
+    """Whether a message carries notes or passages, or says that no note fits."""
+    return message.startswith((GROUNDED_HEADER, NO_NOTE_HEADER))
+
+
+def read_grounded_question(message: str) -> tuple[str, list[Note]] | None:
+    """Return the question and the notes of a message that ``grounded_question`` made.
+
+    None for any other message, one that only begins like it among them.
+    """
+    head, blank, rest = message.partition(f"\n\n{QUESTION} ")
+    header, *lines = head.split("\n")
+    if header != GROUNDED_HEADER or not blank or not lines:
+        return None
+    notes = []
+    for number, line in enumerate(lines, start=1):
+        mark, space, said = line.partition(" ")
+        title, colon, text = said.partition(": ")
+        if mark != f"[{number}]" or not space or not colon:
+            return None
+        notes.append(Note(title, text))
+    return rest, notes
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from assistant.conversation import (
     DEFAULT_SYSTEM_PROMPT,
     HandbookEntry,
     Message,
+    Note,
     encode_conversation,
     encode_prompt,
 )
@@ -75,6 +76,14 @@ class OnnxChatModel:
         if self._handbook is None or not self.use_handbook:
             return []
         return [(found.entry, found.score) for found in self._handbook.get().find(questions)]
+
+    def find_passages(
+        self, questions: Sequence[str], notes: Sequence[Note]
+    ) -> list[tuple[int, Note]] | None:
+        """Return the passages the last question is about; see ``FindsPassages``."""
+        if self._handbook is None:
+            return None
+        return self._handbook.get().reader.find(questions, notes)
 
     def tokens(self, messages: Sequence[Message]) -> list[tuple[str, bool]]:
         """Text of each token of the prompt these messages make; see ``ShowsTokens``."""

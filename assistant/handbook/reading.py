@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from assistant.chat import ChatModel, ReadsHandbook
-from assistant.conversation import HandbookEntry, Message, handbook_question, is_grounded
+from assistant.chat import ChatModel, FindsPassages, ReadsHandbook
+from assistant.conversation import (
+    HandbookEntry,
+    Message,
+    Note,
+    handbook_question,
+    is_about_notes,
+    passages_question,
+    read_grounded_question,
+)
 from assistant.errors import TooLongError
 from assistant.text import sanitize_line
 from assistant.window import fit_window
@@ -52,12 +60,14 @@ def fitted_prompt(
     """Put handbook entries before the last question, if any fit, and fit it all in the window.
 
     Entries give way before a question is refused. A conversation about notes of the person's
-    own reads those alone.
+    own reads those alone, and of them the passages that the last question is about.
 
     Raises:
         TooLongError: the last question alone is too long.
         ModelError: the handbook cannot be read.
     """
+    if isinstance(model, FindsPassages):
+        messages = with_passages(messages, model.find_passages)
     found = _entries(messages, model)
     while found:
         asked = with_entries(messages, [entry for entry, _ in found])
@@ -73,11 +83,42 @@ def fitted_prompt(
 
 def _entries(messages: Sequence[Message], model: ChatModel) -> list[tuple[HandbookEntry, float]]:
     questions = [message.content for message in messages if message.role == "user"]
+    if any(is_about_notes(question) for question in questions):
+        return []
     if not isinstance(model, ReadsHandbook) or not model.use_handbook:
         return []
-    if not questions or any(is_grounded(question) for question in questions):
+    if not questions:
         return []
     return model.find_entries(questions)
+
+
+PassageFinder = Callable[[Sequence[str], Sequence[Note]], list[tuple[int, Note]] | None]
+"""A person's messages and the notes, to passages; see ``assistant.chat.FindsPassages``."""
+
+
+def with_passages(messages: Sequence[Message], find: PassageFinder) -> list[Message]:
+    """Return a conversation about notes whose last question alone carries passages of them.
+
+    The newest notes count; any other conversation is returned as it is.
+    """
+    notes: list[Note] = []
+    plain: list[Message] = []
+    for message in messages:
+        asked = read_grounded_question(message.content) if message.role == "user" else None
+        if asked is None:
+            plain.append(message)
+            continue
+        question, notes = asked
+        plain.append(Message("user", question))
+    if not notes:
+        return list(messages)
+    last = max(n for n, message in enumerate(plain) if message.role == "user")
+    questions = [message.content for message in plain[: last + 1] if message.role == "user"]
+    passages = find(questions, notes)
+    if passages is None:
+        return list(messages)
+    plain[last] = Message("user", passages_question(questions[-1], passages, notes))
+    return plain
 
 
 def with_entries(messages: Sequence[Message], entries: Sequence[HandbookEntry]) -> list[Message]:

@@ -16,6 +16,7 @@ from assistant.conversation import HandbookEntry
 from assistant.errors import ModelError
 from assistant.handbook.encoder import OnnxTextEncoder, TextEncoder
 from assistant.handbook.entries import item_of, phrasings, read_entries
+from assistant.handbook.passages import PassageReader, PassageSettings
 from assistant.handbook.query import search_text
 from assistant.tokenizer import Tokenizer, TokenizerSpec
 
@@ -59,6 +60,7 @@ class Handbook:
         vectors_PE: NDArray[np.floating[Any]],
         encoder: TextEncoder,
         settings: HandbookSettings,
+        passages: PassageSettings | None = None,
     ) -> None:
         """Raise ModelError when there is not one vector for each phrasing."""
         self.entries, self.encoder, self.settings = list(entries), encoder, settings
@@ -69,6 +71,7 @@ class Handbook:
             )
         self.vectors_PE = np.ascontiguousarray(vectors_PE, dtype=np.float32)
         self.starts_N = np.cumsum([0, *counts[:-1]])
+        self.reader = PassageReader(encoder.encode, passages or PassageSettings())
 
     @classmethod
     def load(cls, directory: Path, facts: Mapping[str, Any]) -> Handbook:
@@ -85,13 +88,14 @@ class Handbook:
             settings = HandbookSettings(
                 float(facts["threshold"]), float(facts["margin"]), int(facts["entries"])
             )
+            passages = PassageSettings(**facts.get("passages", {}))
             tokenizer = Tokenizer.load(directory, TokenizerSpec.from_json(facts["tokenizer"]))
             entries = read_entries(files["entries"])
             vectors = np.load(files["vectors"], allow_pickle=False)
             encoder = OnnxTextEncoder(files["graph"], tokenizer, int(facts["max_tokens"]))
         except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise ModelError(f"The handbook in {directory} is damaged ({error!r})") from error
-        return cls(entries, vectors, encoder, settings)
+        return cls(entries, vectors, encoder, settings, passages)
 
     def scores(self, vector_E: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return each entry's score: that of its closest phrasing, [N]."""

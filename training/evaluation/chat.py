@@ -12,9 +12,9 @@ from typing import Any
 import torch
 
 from assistant.chat import ChatModel, Completion
-from assistant.conversation import Message, encode_prompt, is_grounded
+from assistant.conversation import Message, encode_prompt, is_about_notes
 from assistant.errors import TooLongError
-from assistant.handbook.reading import fitted_prompt, with_entries
+from assistant.handbook.reading import fitted_prompt, with_entries, with_passages
 from assistant.handbook.search import Handbook
 from assistant.tokenizer import END_OF_TEXT, MESSAGE_END
 from training.checkpoint import Checkpoint
@@ -85,8 +85,9 @@ def reading_answerer(answerer: Answerer, handbook: Handbook) -> Answerer:
     """Answer with handbook entries in front of the question, as a bundle with one would."""
 
     def answer(messages: Sequence[Message]) -> Answer | None:
+        messages = with_passages(messages, handbook.reader.find)
         questions = [message.content for message in messages if message.role == "user"]
-        if any(is_grounded(question) for question in questions):
+        if any(is_about_notes(question) for question in questions):
             return answerer(messages)
         found = handbook.find(questions)
         asked = with_entries(messages, [each.entry for each in found]) if found else messages

@@ -49,6 +49,9 @@ class ChatConfig:
     """Checkpoint to start from: pretrained here, or imported."""
     data: DialogueData = field(default_factory=DialogueData)
     """Which dialogues."""
+    weights: dict[str, float] = field(default_factory=dict)
+    """Passes over a file's dialogues in one epoch, by its name without the ending; 1 where none
+    is given, a fraction is a chance."""
     asks: Literal["all", "one"] = "all"
     """Ways to ask one question in an epoch: all of them, or one drawn anew."""
     context_length: int = 512
@@ -215,6 +218,7 @@ def finetune_chat(config: ChatConfig, run: Run, resume: bool = False) -> Checkpo
         config.asks == "one",
         open_examples(config.handbook),
         config.grounded,
+        config.weights,
     )
     if not examples.dialogues:
         raise ValueError("No dialogue is left to train on; see data.files and context_length")

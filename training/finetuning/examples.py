@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from assistant.tokenizer import Tokenizer
 from training.finetuning.conversations import Dialogue, Example, encode_example
 from training.finetuning.grounded import GroundedConfig, GroundedVariants
 from training.finetuning.handbook import HandbookExamples, Prompted
+from training.finetuning.passages import PassageExamples
 
 
 class ChatExamples:
@@ -21,6 +22,10 @@ class ChatExamples:
         length: tokens after which a conversation is cut.
         one: one way to ask a question in an epoch, instead of all.
         handbook: puts entries in front of questions; None leaves them alone.
+        weights: passes over a source's dialogues in one epoch (default 1); a fraction is a chance.
+
+    Raises:
+        ValueError: weights name a source that is not there.
     """
 
     def __init__(
@@ -32,10 +37,16 @@ class ChatExamples:
         one: bool,
         handbook: HandbookExamples | None = None,
         grounded: GroundedConfig | None = None,
+        weights: Mapping[str, float] | None = None,
     ) -> None:
         self.tokenizer, self.length, self.system_prompt = tokenizer, length, system_prompt
         self.one, self.handbook = one, handbook
+        self.passages = PassageExamples(handbook.handbook.reader) if handbook else None
         self.grounded = GroundedVariants(dialogues, grounded or GroundedConfig())
+        self.weights = dict(weights or {})
+        unknown = self.weights.keys() - {dialogue.source for dialogue in dialogues}
+        if unknown:
+            raise ValueError(f"weights name a source that is not there: {', '.join(unknown)}")
         self.dialogues = [d for d in dialogues if self._fits(d)]
         self._warn(len(dialogues) - len(self.dialogues))
 
@@ -44,26 +55,36 @@ class ChatExamples:
         found: list[Example] = []
         for dialogue in self.dialogues:
             questions = _questions(dialogue)
-            for question in [draw.choice(questions)] if self.one else questions:
-                found += self._encoded(self._prompted(dialogue, question, draw))
+            for _ in range(self._passes(dialogue, draw)):
+                for question in [draw.choice(questions)] if self.one else questions:
+                    found += self._encoded(self._prompted(dialogue, question, draw))
         return found
+
+    def _passes(self, dialogue: Dialogue, draw: random.Random) -> int:
+        weight = self.weights.get(dialogue.source, 1.0)
+        return int(weight) + (draw.random() < weight % 1)
 
     def held_out(self, dialogues: Sequence[Dialogue]) -> list[Example]:
         """Return examples to validate with: questions as written, with what would be found."""
         found: list[Example] = []
         for dialogue in dialogues:
             messages = dialogue.variants(self.system_prompt)[0]
-            if self.handbook is None or dialogue.notes:
-                found += self._encoded([(messages, False)])
+            if self.handbook is None or self.passages is None:
+                prompted = [(messages, False)]
+            elif dialogue.notes:
+                prompted = self.passages.prompted(messages)
             else:
-                found += self._encoded(self.handbook.as_asked(dialogue.key, messages))
+                prompted = self.handbook.as_asked(dialogue.key, messages)
+            found += self._encoded(prompted)
         return found
 
     def _prompted(self, dialogue: Dialogue, question: str, draw: random.Random) -> list[Prompted]:
         asked = self.grounded.draw(_asked(dialogue, question), draw)
         messages = asked.variants(self.system_prompt)[0]
-        if self.handbook is None or dialogue.notes:
+        if self.handbook is None or self.passages is None:
             return [(messages, False)]
+        if dialogue.notes:
+            return self.passages.prompted(messages)
         return self.handbook.prompted(dialogue.key, messages, draw)
 
     def _encoded(self, prompted: Sequence[Prompted]) -> list[Example]:

@@ -12,7 +12,7 @@ from assistant.conversation import HandbookEntry
 from assistant.handbook.query import search_text
 from training.finetuning.conversations import Dialogue
 
-OWN_TEXTS = frozenset({"facts", "sum"})
+OWN_TEXTS = frozenset({"facts", "sum", "write"})
 """Topics whose answers are made of what that one person wrote: no answer to anybody else."""
 
 

@@ -11,7 +11,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from assistant.conversation import Message, Note, grounded_question, handbook_question
+from assistant.conversation import (
+    Message,
+    Note,
+    grounded_question,
+    handbook_question,
+    passages_question,
+)
 from assistant.plugin_api import Score
 from assistant.testing import ScriptedChatModel
 from assistant.tokenizer import Tokenizer
@@ -125,12 +131,13 @@ def test_entries_can_be_put_before_the_questions_of_any_answerer() -> None:
         return None if "Handbook" in asked[-1] and "too long" in asked[-1] else Answer("a", True)
 
     reading = reading_answerer(answerer, tiny_handbook(shown=1))
-    notes = grounded_question("I was charged twice", [Note("Fees", "none")])
+    fees = Note("Fees", "I was charged 2 euros once.")
+    notes = grounded_question("I was charged twice", [Note("Opening hours", "Monday"), fees])
     for question in ("I was charged twice", notes, "zebra", "I was charged twice too long"):
         assert reading([Message("user", question)]) is not None
     assert asked == [
         handbook_question("I was charged twice", [ENTRIES[3]]),
-        notes,
+        passages_question("I was charged twice", [(2, fees)], []),
         "zebra",
         handbook_question("I was charged twice too long", [ENTRIES[3]]),
         "I was charged twice too long",

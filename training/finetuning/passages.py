@@ -1,0 +1,69 @@
+"""Chat examples about notes, whose last question carries the passages that the product finds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cache
+
+from assistant.conversation import Message, Note
+from assistant.handbook.passages import PassageReader, passages
+from assistant.handbook.reading import with_passages
+from training.finetuning.grounded import citations
+from training.finetuning.handbook import Prompted
+
+_WORD = re.compile(r"\w{2,}")
+
+
+class PassageExamples:
+    """Cuts conversations about notes behind each answer and puts passages before its question.
+
+    Args:
+        reader: its settings decide, as they will in the product; its encoder is asked once for
+            every text.
+    """
+
+    def __init__(self, reader: PassageReader) -> None:
+        self.reader = PassageReader(cache(reader.encode), reader.settings)
+
+    def prompted(self, messages: Sequence[Message]) -> list[Prompted]:
+        """Return a conversation once for each answer.
+
+        Args:
+            messages: may begin with a system prompt; the first question carries the notes.
+        """
+        return [
+            ((*self._asked(messages[:end], answer), answer), True)
+            for end, answer in enumerate(messages)
+            if answer.role == "assistant"
+        ]
+
+    def _asked(self, messages: Sequence[Message], answer: Message) -> list[Message]:
+        cited = citations([answer])
+
+        def find(questions: Sequence[str], notes: Sequence[Note]) -> list[tuple[int, Note]]:
+            """Find what the product would, and what the answer was taken from: a passage that
+            is not there would have to be made up."""
+            found = self.reader.find(questions, notes)
+            said = _words(answer.content)
+            for number in sorted(cited):
+                mine = self._parts(notes, number)
+                if mine:
+                    source = max(mine, key=lambda part: len(said & _words(part[1].text)))
+                    if source not in found:
+                        found.append(source)
+            return sorted(found, key=lambda each: each[0])
+
+        return with_passages(messages, find)
+
+    def _parts(self, notes: Sequence[Note], number: int) -> list[tuple[int, Note]]:
+        """Return the passages of one note; none when there is no such note."""
+        return [
+            (number, Note(note.title, " ".join(sentences)))
+            for note in notes[number - 1 : number]
+            for sentences in passages(note.text, self.reader.settings.words)
+        ]
+
+
+def _words(text: str) -> set[str]:
+    return set(_WORD.findall(text.lower()))
