@@ -165,7 +165,7 @@ class _PassageModel(ReadingModel):
 
 
 def test_notes_far_longer_than_the_window_are_read_and_stored_whole() -> None:
-    filler = "Paragraph after paragraph tells of other things. " * 3000
+    filler = "Chapter after chapter tells of other things. " * 3000
     notes = [Note("Manual", filler), PRICES]
     asked = grounded_question("what do ironed shirts cost", notes)
     model = _PassageModel(context_length=400)
