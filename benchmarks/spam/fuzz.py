@@ -3,10 +3,11 @@
     pip install atheris
     python -m benchmarks.spam.fuzz -max_total_time=600 -timeout=10 -rss_limit_mb=1500 CORPUS
 
-CORPUS is a folder for what the fuzzer finds; it starts from tests/data. The arguments are
-libFuzzer's (https://llvm.org/docs/LibFuzzer.html). An exception other than BadInputError, a
-control character that gets through, a filter that changes a message, ten seconds or 1.5 GB on
-one input end the run with the input saved.
+CORPUS is a folder for what the fuzzer finds; it starts from tests/data; a file in its place is
+run alone. The arguments are libFuzzer's (https://llvm.org/docs/LibFuzzer.html). An exception
+other than BadInputError, a control character that gets through, a filter that changes a message,
+ten seconds or 1.5 GB on one input end the run, with the input saved as CORPUS-crash-... or the
+like.
 """
 
 from __future__ import annotations
@@ -74,13 +75,16 @@ def _look_at(mail: Mail) -> None:
 
 def main() -> None:
     """Hand over to libFuzzer."""
-    folders = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
-    if folders:
-        corpus = Path(folders[0])
+    arguments = sys.argv[:]
+    named = [Path(argument) for argument in arguments[1:] if not argument.startswith("-")]
+    if named and not named[0].is_file():
+        corpus = named[0]
         corpus.mkdir(parents=True, exist_ok=True)
         for seed in SEEDS.iterdir():
             shutil.copy(seed, corpus / seed.name)
-    atheris.Setup(sys.argv, one_input)
+        # what it finds lies beside the corpus, not in the folder where it was started
+        arguments.append(f"-artifact_prefix={corpus}-")
+    atheris.Setup(arguments, one_input)
     atheris.Fuzz()
 
 
