@@ -33,6 +33,8 @@ class GenerationOptions:
         max_tokens: longest answer, in tokens.
         seed: of the sampler; None draws one.
         stop: texts that end the answer where they would begin.
+        given_facts_only: an answer holds no link, address, phone number or amount but those that
+            the person or their notes gave.
     """
 
     temperature: float = 0.0
@@ -44,6 +46,7 @@ class GenerationOptions:
     max_tokens: int = 512
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    given_facts_only: bool = False
 
     def __post_init__(self) -> None:
         # a bundle's JSON and a stored conversation hold a list

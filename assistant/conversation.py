@@ -128,6 +128,14 @@ def handbook_question(question: str, entries: Sequence[HandbookEntry]) -> str:
     return "\n".join(lines) + f"\n\n{QUESTION} {question.strip()}"
 
 
+def own_words(message: str) -> str:
+    """Return a user message without the handbook entries that were put before it."""
+    mark = f"\n\n{QUESTION} "
+    if message.startswith(f"{HANDBOOK}\n{ENTRY_QUESTION} ") and mark in message:
+        return message.rpartition(mark)[2]
+    return message
+
+
 def encode_message(message: Message, tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
     """Encode one message.
 

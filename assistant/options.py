@@ -61,6 +61,7 @@ OPTIONS = {
         Option("min_p", 0, 1, False, "at least this share of the best token's probability"),
         Option("repetition_penalty", 0.5, 3, False, "above 1 makes repetition less likely"),
         Option("no_repeat_ngram", 0, 100, True, "no run of so many tokens comes twice, 0 is off"),
+        Option("given_facts_only", 0, 1, True, "1: no link, phone number or amount nobody gave"),
         Option("max_tokens", 1, 100_000, True, "the longest answer"),
         Option("seed", 0, 2**31 - 1, True, "of the sampler; random draws one for each answer"),
     )
@@ -98,7 +99,9 @@ def restored_options(stored: Mapping[str, Any], options: GenerationOptions) -> G
             changes |= {"stop": texts} if texts else {}
         if name in OPTIONS and isinstance(value, (int, float, str)):
             try:
-                changes[name] = OPTIONS[name].read(str(value))
+                changes[name] = OPTIONS[name].read(
+                    str(+value if isinstance(value, bool) else value)
+                )
             except AssistantError:
                 continue
     return dataclasses.replace(options, **changes)

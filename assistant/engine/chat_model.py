@@ -17,8 +17,10 @@ from assistant.conversation import (
     Note,
     encode_conversation,
     encode_prompt,
+    own_words,
 )
 from assistant.engine.generator import TextGenerator
+from assistant.engine.given_facts import GivenFacts, InventionGuard
 from assistant.engine.stop_sequences import StopSequences
 from assistant.handbook.loading import HandbookLoader
 from assistant.text import sanitize
@@ -93,6 +95,12 @@ class OnnxChatModel:
             for i in encode_prompt(messages, self.tokenizer)
         ]
 
+    def _guard(self, messages: Sequence[Message]) -> InventionGuard:
+        given = [own_words(message.content) for message in messages if message.role != "assistant"]
+        # what was said before was guarded then, or typed by the person
+        given += [message.content for message in messages if message.role == "assistant"]
+        return InventionGuard(GivenFacts(given), lambda token: self.tokenizer.decode_bytes([token]))
+
     def stream(
         self, messages: Sequence[Message], options: GenerationOptions, cancel: Event
     ) -> Iterator[Chunk | Completion]:
@@ -109,7 +117,8 @@ class OnnxChatModel:
         started = time.perf_counter()
         first = last = started
         with self._lock:
-            tokens = self.generator.generate(prompt, options, self._stop_tokens, cancel)
+            guard = self._guard(messages) if options.given_facts_only else None
+            tokens = self.generator.generate(prompt, options, self._stop_tokens, cancel, guard)
             while not stopped:
                 try:
                     token = next(tokens)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from threading import Event
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,18 @@ from assistant.errors import BadInputError, ModelError
 PREFILL_TOKENS = 256
 # Putting fewer tokens aside, or bringing them back, gains nothing one could feel.
 WORTH_KEEPING = 32
+# Tokens that are ruled out one after the other; whoever still wants another one gets it.
+OTHER_CHOICES = 50
+
+
+class Guard(Protocol):
+    """Rules tokens of an answer out."""
+
+    def allows(self, token: int) -> bool:
+        """Whether the answer may go on with a token."""
+
+    def said(self, token: int) -> None:
+        """Go past a token that was chosen."""
 
 
 @dataclass
@@ -192,8 +204,12 @@ class TextGenerator:
         options: GenerationOptions,
         stop_tokens: frozenset[int],
         cancel: Event,
+        guard: Guard | None = None,
     ) -> Generator[int, None, StopReason]:
         """Yield token ids and return why it stopped; stop tokens are not yielded.
+
+        Args:
+            guard: rules tokens out as they come.
 
         Raises:
             BadInputError: empty prompt, or no room for a single token after it.
@@ -218,12 +234,14 @@ class TextGenerator:
             for place in range(1 + len(guess)):
                 if cancel.is_set():
                     return "stopped"
-                token = self._choose(sampler, logits_RV[place], answer)
+                token = self._choose(sampler, logits_RV[place], answer, guard)
                 if token in stop_tokens:
                     return "end"
                 if len(answer) >= options.max_tokens:
                     return "length"
                 answer.append(token)
+                if guard is not None:
+                    guard.said(token)
                 yield token
                 if place == len(guess) or token != guess[place]:
                     break
@@ -240,10 +258,21 @@ class TextGenerator:
             logits_RV = self.forward([token, *guess], range(1 + len(guess)))
 
     def _choose(
-        self, sampler: Sampler, logits_V: NDArray[np.float32], answer: Sequence[int]
+        self,
+        sampler: Sampler,
+        logits_V: NDArray[np.float32],
+        answer: Sequence[int],
+        guard: Guard | None,
     ) -> int:
         try:
-            return sampler.choose(logits_V, answer)
+            token = sampler.choose(logits_V, answer)
+            for _ in range(OTHER_CHOICES):
+                if guard is None or guard.allows(token):
+                    break
+                logits_V = logits_V.copy()
+                logits_V[token] = np.finfo(np.float32).min
+                token = sampler.choose(logits_V, answer)
         except ModelError:
             self._cached.clear()  # it may hold what is no number
             raise
+        return token

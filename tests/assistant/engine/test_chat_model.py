@@ -10,7 +10,13 @@ import pytest
 
 from assistant.bundle import BUNDLE_FILE, find_bundle
 from assistant.chat import Chunk, Completion, GenerationOptions
-from assistant.conversation import Message, encode_conversation, encode_prompt
+from assistant.conversation import (
+    HandbookEntry,
+    Message,
+    encode_conversation,
+    encode_prompt,
+    handbook_question,
+)
 from assistant.engine.chat_model import OnnxChatModel, load_chat_model
 from assistant.engine.classifier import load_classifier
 from assistant.engine.golden import check_golden
@@ -41,7 +47,7 @@ def scripted(model, monkeypatch, pieces):
     """Make the generator say these bytes, one token each."""
     encoding = dict(enumerate(pieces))
 
-    def generate(prompt, options, stops, cancel):
+    def generate(prompt, options, stops, cancel, guard=None):
         yield from range(len(pieces))
         return "end"
 
@@ -219,3 +225,35 @@ def test_a_classifier_that_computes_no_numbers_is_an_error(tmp_path, monkeypatch
 
 def test_at_least_one_core_is_used():
     assert available_cores() >= 1
+
+
+def test_an_amount_that_nobody_gave_is_not_said(bundle, monkeypatch):
+    """The model wants to write the example of a handbook entry; the person's own amount is fine."""
+    model = OnnxChatModel(bundle, threads=1)
+    pieces = [b"It costs ", "€12".encode(), "€30".encode(), b"less", b""]
+    end = len(pieces) - 1
+    entry = HandbookEntry("x", "t", "What does it cost?", "It costs €12.")
+    asked = handbook_question("They took €30, why?", [entry])
+
+    def forward(ids, wanted=None):
+        rows = 1 if wanted is None else len(wanted)
+        logits = np.full((rows, model.generator.vocabulary_size), -9.0, np.float32)
+        logits[:, 0] = 5.0 if len(model.generator.steps_taken) == 0 else -9.0
+        logits[:, [1, 2, 3]] = [3.0, 2.0, 1.0]
+        model.generator.steps_taken.append(ids)
+        if len(model.generator.steps_taken) > 3:
+            logits[:, end] = 9.0
+        model.generator._cached.extend(ids)
+        return logits
+
+    def says(**options):
+        model.generator.steps_taken = []
+        monkeypatch.setattr(model.generator, "forward", forward)
+        monkeypatch.setattr(model.generator, "speculate", False)
+        monkeypatch.setattr(model, "_stop_tokens", frozenset({end}))
+        monkeypatch.setattr(model.tokenizer, "decode_bytes", lambda ids: pieces[ids[0]])
+        messages = [Message("user", asked)]
+        return answer(model, messages, no_repeat_ngram=0, **options)[1].text
+
+    assert says().startswith("It costs €12")
+    assert says(given_facts_only=True).startswith("It costs €30")
