@@ -32,6 +32,9 @@ class Augmentation:
     spam is often innocent, and would teach that any passage may be spam."""
     padding: float = 0.0
     """Chance that a positive text is diluted with a passage of a negative one."""
+    padding_characters: int = 600
+    """Longest such passage. The text's own beginning must stay within reach: more than a few
+    hundred characters only where several windows are read."""
 
 
 def drop_headers(text: str, names: Sequence[str]) -> str:
@@ -44,16 +47,15 @@ def drop_headers(text: str, names: Sequence[str]) -> str:
     return "\n".join(lines) + blank + body
 
 
-def dilute(text: str, innocent: str, draw: random.Random) -> str:
+def dilute(text: str, innocent: str, draw: random.Random, longest: int = 600) -> str:
     """Return the text with a passage of another's body before or behind its own body."""
     head, blank, body = text.partition("\n\n")
     if not blank:
         head, body = "", text
     passage = innocent.partition("\n\n")[2] or innocent
-    length = draw.randint(80, 600)
+    length = draw.randint(80, max(80, longest))
     start = draw.randint(0, max(0, len(passage) - length))
     passage = passage[start : start + length].strip()
-    # the text's own beginning must stay within reach of a head of a few hundred tokens
     parts = [body, passage] if draw.random() < 0.5 else [passage, body]
     return head + blank + "\n".join(parts)
 
@@ -61,15 +63,29 @@ def dilute(text: str, innocent: str, draw: random.Random) -> str:
 def head_and_tail(text: str, tokenizer: Tokenizer, tokens: int) -> list[int]:
     """Encode to at most ``tokens`` ids, the last one END_OF_TEXT; the middle of a long one goes."""
     end = tokenizer.special(END_OF_TEXT)
-    reach = tokens * _CHARACTERS_PER_TOKEN
-    if len(text) > 2 * reach:
-        text = text[:reach] + text[-reach:]
-    ids = tokenizer.encode(text)
+    ids = tokenizer.encode(_within_reach(text, tokens))
     room = tokens - 1
     if len(ids) > room:
         head = round(room * HEAD_SHARE)
         ids = ids[:head] + ids[len(ids) - (room - head) :]
     return [*ids, end]
+
+
+def some_windows(
+    text: str, tokenizer: Tokenizer, tokens: int, count: int, draw: random.Random
+) -> list[list[int]]:
+    """Encode at most ``count`` of the windows in which inference reads the text, the first among
+    them: its head and tail."""
+    first, *others = encode_windows(
+        _within_reach(text, tokens), tokenizer, tokens, tokens - 1, HEAD_SHARE
+    )
+    return [first, *draw.sample(others, min(count - 1, len(others)))]
+
+
+def _within_reach(text: str, tokens: int) -> str:
+    """Return a text without the middle of a very long one."""
+    reach = tokens * _CHARACTERS_PER_TOKEN
+    return text[:reach] + text[-reach:] if len(text) > 2 * reach else text
 
 
 def one_window(text: str, tokenizer: Tokenizer, tokens: int, draw: random.Random) -> list[int]:

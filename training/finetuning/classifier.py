@@ -54,11 +54,23 @@ class ClassifierTask:
         self._positive = np.array([text.label == 1 for text in chosen])
 
     def loss(self, batch: TextBatch) -> tuple[Tensor, int]:
-        """Return the summed cross-entropy and the number of texts."""
+        """Return the summed cross-entropy and the number of texts.
+
+        A text is as positive as its windows together are: multiple-instance learning
+        (https://arxiv.org/abs/1802.04712). No window of a negative text may look positive, and
+        one of a positive text is enough.
+        """
+        lengths_BW = batch.lengths_BW.to(self.device)
+        there_BW = lengths_BW > 0
         with precision(self.device, self.config.precision):
-            logits = self.classifier(batch.ids_BT.to(self.device), batch.lengths_B.to(self.device))
+            logits = self.classifier(
+                batch.ids_BWT.to(self.device)[there_BW], lengths_BW[there_BW]
+            ).float()
+        margins_BW = torch.full(there_BW.shape, -torch.inf, device=self.device)
+        margins_BW[there_BW] = logits[:, -1] - logits[:, 0]
+        margins_B = soft_maximum(margins_BW)
         loss = F.cross_entropy(
-            logits.float(),
+            torch.stack([torch.zeros_like(margins_B), margins_B], dim=-1),
             batch.labels_B.to(self.device),
             reduction="sum",
             label_smoothing=self.config.label_smoothing,
@@ -67,7 +79,7 @@ class ClassifierTask:
 
     def tokens(self, batch: TextBatch) -> int:
         """Return the tokens read, padding not counted."""
-        return int(batch.lengths_B.sum())
+        return int(batch.lengths_BW.sum())
 
     def evaluate(self) -> dict[str, float]:
         """Return loss, accuracy and ROC AUC on validation texts cut to head and tail."""
@@ -136,6 +148,7 @@ def finetune_classifier(
         config.augmentation,
         {s: w for s, w in config.weights.items() if s != config.data.leave_out},
         config.seed,
+        config.windows,
     )
     metrics = train(classifier, task, source, config.loop, run, resume)
     checkpoint = load_checkpoint(run.checkpoint, device)
@@ -157,6 +170,12 @@ def finetune_classifier(
     tensors, state = load_state(run.checkpoint)
     save_checkpoint(run.checkpoint, checkpoint, tensors, state)
     return checkpoint, report
+
+
+def soft_maximum(margins_BW: Tensor) -> Tensor:
+    """Return the mean of each row weighted by its softmax, [B]; entries of -inf don't count."""
+    weights_BW = margins_BW.softmax(dim=-1)
+    return (weights_BW * margins_BW.masked_fill(margins_BW == -torch.inf, 0)).sum(dim=-1)
 
 
 def freeze_below(classifier: SequenceClassifier, train_layers: int) -> None:

@@ -57,6 +57,9 @@ class ClassifierConfig:
     max_tokens: int = 256
     """Tokens read at once; a longer text is cut to head and tail in training and read in several
     windows afterwards."""
+    windows: int = 1
+    """Windows of a long text read together in training, its head and tail and others drawn at
+    random; the most positive counts most, as it does afterwards. 1: head and tail alone."""
     batch_size: int = 32
     """Texts in a micro-batch; a step has loop.accumulate of them."""
     label_smoothing: float = 0.0

@@ -17,6 +17,7 @@ from training.finetuning.augmentation import (
     drop_headers,
     head_and_tail,
     one_window,
+    some_windows,
 )
 from training.finetuning.labelled_text import LabelledText
 
@@ -26,10 +27,11 @@ POOL_BATCHES = 50
 
 @dataclass(frozen=True)
 class TextBatch:
-    """Right-padded ids [B, T] (padding 0), lengths [B] and labels [B]."""
+    """Texts of up to W windows: ids [B, W, T], padded on the right with 0, lengths [B, W], 0 where
+    a text has no more windows, and labels [B]."""
 
-    ids_BT: Tensor
-    lengths_B: Tensor
+    ids_BWT: Tensor
+    lengths_BW: Tensor
     labels_B: Tensor
 
 
@@ -42,11 +44,19 @@ def pad(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
     return ids, lengths
 
 
+def pad_windows(texts: Sequence[Sequence[Sequence[int]]]) -> tuple[Tensor, Tensor]:
+    """Return ids [B, W, T], padded with 0, and lengths [B, W] of texts in windows."""
+    count = max(len(windows) for windows in texts)
+    ids, lengths = pad([row for windows in texts for row in [*windows, *[()] * count][:count]])
+    return ids.view(len(texts), count, -1), lengths.view(len(texts), count)
+
+
 class LengthBuckets:
     """A ``BatchSource`` of ``rows`` texts a batch; an epoch's order depends on its number alone.
 
     Args:
         weights: passes over a source's texts in one epoch (default 1); a fraction is a chance.
+        windows: read of a long text: its head and tail, and others drawn at random.
     """
 
     def __init__(
@@ -58,13 +68,14 @@ class LengthBuckets:
         augmentation: Augmentation,
         weights: dict[str, float],
         seed: int,
+        windows: int = 1,
     ) -> None:
         unknown = set(weights) - {text.source for text in texts}
         if unknown:
             raise ValueError(f"weights name a source that is not there: {', '.join(unknown)}")
         self.texts, self.tokenizer = list(texts), tokenizer
         self.max_tokens, self.rows, self.seed = max_tokens, rows, seed
-        self.augmentation, self.weights = augmentation, weights
+        self.augmentation, self.weights, self.windows = augmentation, weights, windows
         self.innocent = [text.text for text in texts if text.label == 0]
         # a character count sorts nearly as well as a token count, without encoding everything
         self.sizes = [min(len(text.text), 8 * max_tokens) for text in texts]
@@ -101,7 +112,7 @@ class LengthBuckets:
         draw = self._draw("batch", self._epoch, self._index)
         chosen = [self.texts[index] for index in self._batches()[self._index]]
         self._index += 1
-        ids, lengths = pad([self._encode(text, draw) for text in chosen])
+        ids, lengths = pad_windows([self._encode(text, draw) for text in chosen])
         return TextBatch(ids, lengths, torch.tensor([text.label for text in chosen]))
 
     def skip(self) -> None:
@@ -110,7 +121,7 @@ class LengthBuckets:
             self._epoch, self._index = self._epoch + 1, 0
         self._index += 1
 
-    def _encode(self, item: LabelledText, draw: random.Random) -> list[int]:
+    def _encode(self, item: LabelledText, draw: random.Random) -> list[list[int]]:
         chances, text = self.augmentation, item.text
         drop_from = chances.drop_from_of.get(item.source, chances.drop_from)
         dropped = [
@@ -120,10 +131,12 @@ class LengthBuckets:
         ]
         text = drop_headers(text, dropped)
         if item.label and self.innocent and draw.random() < chances.padding:
-            text = dilute(text, draw.choice(self.innocent), draw)
+            text = dilute(text, draw.choice(self.innocent), draw, chances.padding_characters)
         if draw.random() < (chances.window_positive if item.label else chances.window):
-            return one_window(text, self.tokenizer, self.max_tokens, draw)
-        return head_and_tail(text, self.tokenizer, self.max_tokens)
+            return [one_window(text, self.tokenizer, self.max_tokens, draw)]
+        if self.windows > 1:
+            return some_windows(text, self.tokenizer, self.max_tokens, self.windows, draw)
+        return [head_and_tail(text, self.tokenizer, self.max_tokens)]
 
     def state(self) -> dict[str, Any]:
         """Return the position."""

@@ -15,7 +15,12 @@ import torch.nn.functional as F
 from assistant.tokenizer import Tokenizer
 from training.checkpoint import Checkpoint, load_checkpoint
 from training.config import load_config
-from training.finetuning.classifier import finetune_classifier, freeze_below
+from training.finetuning.classifier import (
+    ClassifierTask,
+    finetune_classifier,
+    freeze_below,
+    soft_maximum,
+)
 from training.finetuning.classifier_config import ClassifierConfig
 from training.finetuning.classifier_report import (
     LATER_PENALTIES,
@@ -25,7 +30,7 @@ from training.finetuning.classifier_report import (
     readable,
 )
 from training.finetuning.labelled_text import LabelledText, TextData
-from training.finetuning.length_buckets import pad
+from training.finetuning.length_buckets import TextBatch, pad, pad_windows
 from training.finetuning.scoring import CheckpointClassifier, window_margins
 from training.model import SequenceClassifier
 from training.run import Paused, Run
@@ -248,3 +253,30 @@ def test_only_the_last_blocks_and_the_head_are_trained(
 
 def load_classifier_of(foundation: Path) -> SequenceClassifier:
     return SequenceClassifier(load_checkpoint(foundation).transformer, 2)
+
+
+def test_a_text_is_as_positive_as_its_windows_together(
+    classifier: SequenceClassifier, tokenizer: Tokenizer
+) -> None:
+    texts = [
+        [tokenizer.encode("call me later"), tokenizer.encode("the free prize now")],
+        [tokenizer.encode("open")],
+    ]
+    task = ClassifierTask(classifier, tokenizer, [], ClassifierConfig(), {})
+    loss, count = task.loss(TextBatch(*pad_windows(texts), torch.tensor([1, 0])))
+    margins = [window_margins(classifier, windows) for windows in texts]
+    weights = np.exp(margins[0]) / np.exp(margins[0]).sum()
+    pooled = [float((weights * margins[0]).sum()), float(margins[1][0])]
+    expected = np.logaddexp(0, -pooled[0]) + np.logaddexp(0, pooled[1])
+    assert count == 2
+    assert float(loss.detach()) == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_soft_maximum_lies_between_mean_and_maximum_and_skips_what_is_not_there() -> None:
+    inf = torch.inf
+    margins = torch.tensor([[1.0, 9.0, -3.0], [2.0, -inf, -inf], [4.0, 4.0, -inf]])
+    found = soft_maximum(margins)
+    assert found.tolist() == pytest.approx([9.0, 2.0, 4.0], abs=0.01)
+    margins.requires_grad_(True)
+    soft_maximum(margins).sum().backward()
+    assert torch.isfinite(margins.grad).all()

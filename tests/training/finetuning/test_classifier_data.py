@@ -14,6 +14,7 @@ import torch
 from assistant.engine.classifier import encode_windows
 from assistant.tokenizer import END_OF_TEXT, Tokenizer
 from training.finetuning.augmentation import (
+    HEAD_SHARE,
     Augmentation,
     dilute,
     drop_headers,
@@ -164,7 +165,7 @@ def _firsts(buckets: LengthBuckets, tokenizer: Tokenizer) -> Counter[str]:
     seen: Counter[str] = Counter()
     while buckets.epoch < 1:
         batch = buckets.next()
-        for row, length in zip(batch.ids_BT, batch.lengths_B, strict=True):
+        for row, length in zip(batch.ids_BWT[:, 0], batch.lengths_BW[:, 0], strict=True):
             seen[tokenizer.decode(row[: int(length) - 1].tolist()).partition(" ")[0]] += 1
     return seen
 
@@ -182,7 +183,7 @@ def test_texts_of_one_batch_are_of_similar_length(tokenizer: Tokenizer) -> None:
     waste = []
     while buckets.epoch < 1:
         batch = buckets.next()
-        waste.append(1 - float(batch.lengths_B.sum()) / batch.ids_BT.numel())
+        waste.append(1 - float(batch.lengths_BW.sum()) / batch.ids_BWT.numel())
     assert sum(waste) / len(waste) < 0.12
 
 
@@ -196,7 +197,7 @@ def test_batches_go_on_where_a_saved_position_says(tokenizer: Tokenizer) -> None
     second.load_state(position)
     for _ in range(20):
         one, two = first.next(), second.next()
-        assert torch.equal(one.ids_BT, two.ids_BT)
+        assert torch.equal(one.ids_BWT, two.ids_BWT)
         assert torch.equal(one.labels_B, two.labels_B)
 
 
@@ -208,7 +209,40 @@ def test_the_senders_of_a_telltale_source_are_dropped_more_often(tokenizer: Toke
     buckets = LengthBuckets(texts, tokenizer, 64, 8, augmentation, {}, 1)
     while buckets.epoch < 1:
         batch = buckets.next()
-        for row, length in zip(batch.ids_BT, batch.lengths_B, strict=True):
+        for row, length in zip(batch.ids_BWT[:, 0], batch.lengths_BW[:, 0], strict=True):
             text = tokenizer.decode(row[: int(length) - 1].tolist())
             number = int(text.rpartition("\n")[2])
             assert text.startswith("From") == (number % 3 != 0)
+
+
+def test_of_a_long_text_the_head_and_tail_and_other_windows_are_read(
+    tokenizer: Tokenizer,
+) -> None:
+    long = " ".join(f"word{n}" for n in range(200))
+    texts = [LabelledText(text, 0, "a", text[:9]) for text in (long, "call me", long + " end")]
+    batch = LengthBuckets(texts, tokenizer, 64, 3, Augmentation(), {}, 1, windows=3).next()
+    assert batch.ids_BWT.shape == (3, 3, 64)
+    windows = {text: encode_windows(text, tokenizer, 64, 63, HEAD_SHARE) for text in (long,)}[long]
+    found = 0
+    for ids_WT, lengths_W in zip(batch.ids_BWT, batch.lengths_BW, strict=True):
+        rows = [
+            ids_T[:length].tolist()
+            for ids_T, length in zip(ids_WT, lengths_W.tolist(), strict=True)
+            if length
+        ]
+        if rows[0] == windows[0]:
+            found += 1
+            assert len(rows) == 3
+            assert all(row in windows[1:] for row in rows[1:])
+            assert rows[1] != rows[2]
+        elif len(rows) == 1:
+            assert rows[0] == head_and_tail("call me", tokenizer, 64)
+    assert found == 1
+    assert sorted((batch.lengths_BW > 0).sum(dim=1).tolist()) == [1, 3, 3]
+
+
+def test_long_padding_stays_within_its_limit(tokenizer: Tokenizer) -> None:
+    draw = random.Random(1)  # noqa: S311
+    innocent = "From: x\n\n" + "abcdefgh " * 1000
+    lengths = [len(dilute("From: y\n\nbuy", innocent, draw, 3000)) for _ in range(200)]
+    assert 2000 < max(lengths) < 3050
