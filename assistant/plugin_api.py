@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import pluggy
 
 from assistant.errors import AssistantError, BadInputError, ExitCode, ModelError, StorageError
+from assistant.migrations import migrate
 from assistant.text import escape_controls, sanitize, sanitize_line
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ __all__ = [
     "escape_controls",
     "hookimpl",
     "load_classifier",
+    "migrate",
     "plugin_data_directory",
     "plugin_data_path",
     "sanitize",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -55,7 +56,7 @@ class PluginInfo:
 
 
 class PluginHost:
-    """Every installed plugin behind one door.
+    """Every installed plugin behind one door; several threads may knock.
 
     Args:
         reserved_commands: names of commands that no plugin may take.
@@ -74,6 +75,7 @@ class PluginHost:
         self._infos: dict[str, PluginInfo] = {}
         self._results: dict[str, list[Any]] = {}
         self._loaded = False
+        self._lock = threading.RLock()
 
     @property
     def plugins(self) -> list[PluginInfo]:
@@ -82,8 +84,13 @@ class PluginHost:
 
     def load(self) -> PluginHost:
         """Import every enabled plugin, once; returns the host."""
+        with self._lock:
+            self._load()
+        return self
+
+    def _load(self) -> None:
         if self._loaded:
-            return self
+            return
         self._loaded = True
         disabled = self._read_disabled()
         for point in _installed():
@@ -96,7 +103,6 @@ class PluginHost:
             self._infos[point.name] = info
             if info.enabled:
                 self._load_one(point)
-        return self
 
     def commands(self) -> list[click.Command]:
         """Commands for ``assistant``."""
@@ -171,9 +177,13 @@ class PluginHost:
         self, hook: str, kind: str, expected: type, taken: Iterable[str] = ()
     ) -> list[Any]:
         """Call one hook of every plugin, each on its own; the first of a name wins."""
-        self.load()
-        if hook in self._results:
+        with self._lock:
+            self._load()
+            if hook not in self._results:
+                self._results[hook] = self._call(hook, kind, expected, taken)
             return list(self._results[hook])
+
+    def _call(self, hook: str, kind: str, expected: type, taken: Iterable[str]) -> list[Any]:
         owners = dict.fromkeys(taken, "the assistant")
         found: list[Any] = []
         for implementation in getattr(self._manager.hook, hook).get_hookimpls():
@@ -192,8 +202,7 @@ class PluginHost:
                     continue
                 owners[name] = plugin
                 found.append(item)
-        self._results[hook] = found
-        return list(found)
+        return found
 
     def _fail(self, name: str, error: str) -> None:
         line = sanitize_line(error, 300)

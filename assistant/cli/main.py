@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
@@ -105,6 +106,7 @@ def cli(
         from assistant.plain import run_plain
 
         return run_plain(model_name or DEFAULT_CHAT_MODEL, conversation, not no_handbook)
+    gc.disable()  # nothing made before the first paint is garbage; the interface enables it then
     from assistant.tui.app import run_app
 
     return run_app(model_name, conversation, not no_handbook)

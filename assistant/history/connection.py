@@ -28,8 +28,7 @@ class Connection:
     def __init__(self, path: Path | None) -> None:
         self.path = path
         self._lock = threading.RLock()
-        self._db, self.warnings = open_database(path)
-        self._connection = self._db.conn
+        self._connection, self.warnings = open_database(path)
         self._connection.row_factory = sqlite3.Row
 
     def close(self) -> None:
@@ -51,8 +50,7 @@ class Connection:
             # whatever the busy timeout, when another process wrote in between.
             self._connection.execute("BEGIN IMMEDIATE")
             try:
-                with self._db.atomic():
-                    yield self._connection
+                yield self._connection
                 self._connection.execute("COMMIT")
             except BaseException:
                 self._connection.rollback()

@@ -8,13 +8,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from assistant.errors import StorageError
+from assistant.history.schema import SET, STEPS
+from assistant.migrations import migrate
 from assistant.paths import DATA_VARIABLE
-
-if TYPE_CHECKING:
-    from sqlite_utils import Database
 
 BUSY_TIMEOUT_MS = 5_000
 # A full check reads every page: tens of milliseconds up to here. Larger files are checked by
@@ -60,7 +58,7 @@ def _for_people(error: sqlite3.Error, path: Path | None) -> StorageError:
     return StorageError(f"The database {place} failed ({error})")
 
 
-def open_database(path: Path | None) -> tuple[Database, list[str]]:
+def open_database(path: Path | None) -> tuple[sqlite3.Connection, list[str]]:
     """Open (and create) the database, in memory when ``path`` is None.
 
     A damaged file is moved aside and a fresh one is started.
@@ -103,11 +101,7 @@ def _prepare_file(path: Path) -> None:
         ) from error
 
 
-def _connect(path: Path | None) -> Database:
-    from sqlite_utils import Database
-
-    from assistant.history.schema import known_migrations, migrations
-
+def _connect(path: Path | None) -> sqlite3.Connection:
     connection = sqlite3.connect(
         str(path) if path else ":memory:",
         timeout=BUSY_TIMEOUT_MS / 1000,
@@ -129,24 +123,11 @@ def _connect(path: Path | None) -> Database:
                 error = sqlite3.DatabaseError(verdict)
                 error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
                 raise error
-        db = Database(connection, execute_plugins=False)
-        applied = {migration.name for migration in migrations.applied(db)}
-        if unknown := applied - known_migrations():
-            raise StorageError(
-                f"The database {path} was written by a newer version of this program "
-                f"({', '.join(sorted(unknown))})",
-                f"Move to the newer version or let {DATA_VARIABLE} name another directory",
-            )
-        if migrations.pending(db):
-            # One process migrates; a second that starts at the same moment waits here, and
-            # then finds nothing pending.
-            connection.execute("BEGIN IMMEDIATE")
-            migrations.apply(db)
-            connection.execute("COMMIT")
+        migrate(connection, SET, STEPS, path)
     except BaseException:
         connection.close()
         raise
-    return db
+    return connection
 
 
 def _move_aside(path: Path) -> Path:

@@ -1,26 +1,15 @@
-"""The database's schema: append-only migrations. A shipped one is never edited; add the next.
-
-Statements are executed one by one: ``executescript`` would commit the transaction a migration
-runs in.
-"""
+"""The database's schema: append-only migrations, see ``assistant.migrations``."""
 
 from __future__ import annotations
 
-from sqlite_utils import Database, Migrations
+from typing import TYPE_CHECKING
 
-migrations = Migrations("frontdesk.history")
+if TYPE_CHECKING:
+    from sqlite_utils import Database
 
-
-def known_migrations() -> set[str]:
-    """Return the names of all migrations this program has; any other comes from a newer one."""
-    empty = Database(memory=True, execute_plugins=False)
-    try:
-        return {migration.name for migration in migrations.pending(empty)}
-    finally:
-        empty.close()
+SET = "frontdesk.history"
 
 
-@migrations()
 def m001_conversations_and_messages(db: Database) -> None:
     """The tree of messages, and their full-text index kept in step by triggers."""
     for statement in (
@@ -88,7 +77,6 @@ def m001_conversations_and_messages(db: Database) -> None:
         db.conn.execute(statement)
 
 
-@migrations()
 def m002_pins_and_options(db: Database) -> None:
     """Conversations can be pinned, and remember the options their answers are sampled with."""
     for statement in (
@@ -97,3 +85,6 @@ def m002_pins_and_options(db: Database) -> None:
         "CREATE INDEX conversation_by_pin ON conversation(pinned DESC, updated DESC)",
     ):
         db.conn.execute(statement)
+
+
+STEPS = (m001_conversations_and_messages, m002_pins_and_options)

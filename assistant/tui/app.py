@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -23,11 +23,13 @@ from assistant.errors import AssistantError, ExitCode, StorageError
 from assistant.history import History
 from assistant.plugin_api import Analyzer, Detector, SlashCommand
 from assistant.tui import clipboard
+from assistant.tui.facts import Warned
 from assistant.tui.screens.chat import ChatScreen
 from assistant.tui.settings import SETTINGS_FILE, Settings
+from assistant.tui.stylesheet import SteadyStylesheet
 from assistant.tui.themes import DARK, SIXTEEN, THEMES
-from assistant.tui.user_themes import THEMES_FOLDER, user_themes
 
+THEMES_FOLDER = "themes"
 CRASH_FILE = "crash.log"
 STILL_VARIABLE = "FRONTDESK_REDUCED_MOTION"
 
@@ -88,7 +90,13 @@ class FrontdeskApp(App[None]):
         super().__init__()
         self.settings = settings or Settings()
         self.model_named = model_named
-        self._themes = [*THEMES, *themes]
+        # now, not once it is mounted: the style sheets would be read twice
+        for theme in (*THEMES, *themes):
+            self.register_theme(theme)
+        usual = SIXTEEN.name if self.console.color_system == "standard" else DARK.name
+        wanted = self.settings.get("theme", usual)
+        self.theme = wanted if wanted in self.available_themes else usual
+        self.stylesheet = SteadyStylesheet(variables=self.get_css_variables())
         self.chat = ChatScreen(history, load_model, plugins, conversation_id, notice)
         self.crash: Exception | None = None
 
@@ -98,12 +106,8 @@ class FrontdeskApp(App[None]):
 
     def on_mount(self) -> None:
         """Apply the theme and take the signals that ask a program to leave."""
-        for theme in self._themes:
-            self.register_theme(theme)
         self._set_motion()
-        usual = SIXTEEN.name if self.console.color_system == "standard" else DARK.name
-        wanted = self.settings.get("theme", usual)
-        self.theme = wanted if wanted in self.available_themes else usual
+        self.call_after_refresh(_collect_garbage)
         self.theme_changed_signal.subscribe(self, self._remember_theme)
         # the shell has written over the screen, and nothing of ours has changed meanwhile
         self.app_resume_signal.subscribe(self, lambda _app: self.refresh(layout=True))
@@ -181,21 +185,27 @@ def run_app(
 
     settings, notice = Settings(), ""
     themes: list[Theme] = []
+    app: FrontdeskApp
     try:
         directory = ensure_data_directory()
         settings = Settings(directory / SETTINGS_FILE)
-        themes, wrong = user_themes(directory / THEMES_FOLDER)
-        notice = ". ".join(str(error) for error in wrong)
+        if (directory / THEMES_FOLDER).is_dir():
+            from assistant.tui.user_themes import user_themes
+
+            themes, wrong = user_themes(directory / THEMES_FOLDER)
+            notice = ". ".join(str(error) for error in wrong)
         history = History(database_path())
-        history.recover()
     except StorageError as error:
         history = History(None)
         notice = f"{error.message}. This session is private: nothing of it is kept"
     try:
         if conversation_id is not None:
             conversation_id = history.conversation(conversation_id).id
-        plugins = PluginHost()
-        plugins.slash_commands()  # a broken plugin says so now, not into the screen
+
+        def warn(line: str) -> None:  # where it can be read, not into the screen
+            app.chat.post_message(Warned(line))
+
+        plugins = PluginHost(report=warn)
         app = FrontdeskApp(
             history,
             model_loader(model_name, handbook),
@@ -213,6 +223,13 @@ def run_app(
     if app.crash is not None:
         _report_crash(app.crash)
     return app.return_code or 0
+
+
+def _collect_garbage() -> None:
+    """Begin to, once the first screen is painted; what is there by then stays to the end."""
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
 
 
 def _let_go_of_lost_terminal() -> None:
@@ -242,6 +259,8 @@ def model_loader(model_name: str | None, handbook: bool = True) -> Callable[[], 
 
 
 def _report_crash(error: Exception) -> None:
+    import traceback
+
     from assistant.paths import data_directory
 
     lines = traceback.format_exception(error)

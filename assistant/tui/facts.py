@@ -30,6 +30,18 @@ class ModelFailed(Message):
 
 
 @dataclass
+class PluginsLoaded(Message):
+    """The plugins are imported; asking for what they add is fast from now on."""
+
+
+@dataclass
+class Warned(Message):
+    """Something went wrong that a person should know of, and the program goes on."""
+
+    line: str
+
+
+@dataclass
 class AnswerStarted(Message):
     """The first piece of an answer is there."""
 

@@ -92,6 +92,10 @@ class SlashTable:
     def __init__(self, plugin_commands: Iterable[SlashCommand] = ()) -> None:
         self.commands: dict[str, Command] = {command.name: command for command in BUILT_IN}
         self.choices: dict[str, Choices] = {}
+        self.add(plugin_commands)
+
+    def add(self, plugin_commands: Iterable[SlashCommand]) -> None:
+        """Add the commands of plugins."""
         for plugin in plugin_commands:
             name = sanitize_line(plugin.name, 40)
             self.commands.setdefault(

@@ -12,7 +12,6 @@ from textual.theme import Theme
 from assistant.errors import BadInputError
 from assistant.text import sanitize_line
 
-THEMES_FOLDER = "themes"
 COLOURS = (
     "primary", "secondary", "accent", "foreground", "background", "surface", "panel",
     "success", "warning", "error", "boost",

@@ -5,21 +5,14 @@ Paths are BLOBs: a file name is bytes, and not every one of them is text.
 
 from __future__ import annotations
 
-from sqlite_utils import Database, Migrations
+from typing import TYPE_CHECKING
 
-migrations = Migrations("frontdesk.email_spam")
+if TYPE_CHECKING:
+    from sqlite_utils import Database
 
-
-def known_migrations() -> set[str]:
-    """Return the names of all migrations this version has; any other comes from a newer one."""
-    empty = Database(memory=True, execute_plugins=False)
-    try:
-        return {migration.name for migration in migrations.pending(empty)}
-    finally:
-        empty.close()
+SET = "frontdesk.email_spam"
 
 
-@migrations()
 def m001_rules_marks_heads_scans(db: Database) -> None:
     """Whom to trust, what the person taught, what scans found and which files they moved."""
     for statement in (
@@ -89,3 +82,6 @@ def m001_rules_marks_heads_scans(db: Database) -> None:
         "CREATE INDEX move_by_scan ON move(scan)",
     ):
         db.conn.execute(statement)
+
+
+STEPS = (m001_rules_marks_heads_scans,)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assistant.plugin_api import StorageError, plugin_data_directory, plugin_data_path
+from assistant.plugin_api import StorageError, migrate, plugin_data_directory, plugin_data_path
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -51,7 +51,7 @@ def now() -> str:
 def _connect(path: Path) -> Database:
     from sqlite_utils import Database
 
-    from plugins.email_spam.schema import known_migrations, migrations
+    from plugins.email_spam.schema import SET, STEPS
 
     connection = sqlite3.connect(
         path, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None, check_same_thread=False
@@ -65,22 +65,11 @@ def _connect(path: Path) -> Database:
             "temp_store = MEMORY",
         ):
             connection.execute(f"PRAGMA {pragma}").fetchall()
-        db = Database(connection, execute_plugins=False)
-        applied = {migration.name for migration in migrations.applied(db)}
-        if applied - known_migrations():
-            raise StorageError(
-                f"{path} was written by a newer version of this program",
-                "Update, or move the file away to start afresh",
-            )
-        if migrations.pending(db):
-            # One process migrates; one that starts at the same moment waits, then finds nothing.
-            connection.execute("BEGIN IMMEDIATE")
-            migrations.apply(db)
-            connection.execute("COMMIT")
+        migrate(connection, SET, STEPS, path)
     except BaseException:
         connection.close()
         raise
-    return db
+    return Database(connection, execute_plugins=False)
 
 
 @contextmanager

@@ -98,8 +98,8 @@ async def until(pilot: Pilot[None], condition: Callable[[], object]) -> None:
 
 
 async def ready(pilot: Pilot[None]) -> None:
-    """Wait until the model is loaded."""
-    await until(pilot, lambda: chat(pilot).model is not None)
+    """Wait until the plugins and the model are loaded."""
+    await until(pilot, lambda: chat(pilot).plugins_loaded and chat(pilot).model is not None)
 
 
 async def send(pilot: Pilot[None], text: str) -> None:

@@ -11,8 +11,6 @@ from textual.events import Key, Paste, Resize
 
 from assistant.text import sanitize_line
 from assistant.tui.screens.checks import ChecksScreen
-from assistant.tui.screens.help import HelpScreen, help_sections
-from assistant.tui.screens.jump import JumpScreen
 from assistant.tui.screens.rooms import WIDE
 from assistant.tui.widgets.desk import Desk
 from assistant.tui.widgets.welcome import Welcome
@@ -135,6 +133,9 @@ Ctrl+Q: Leave
 
     async def _run_slash(self, text: str) -> None:
         command, name, argument = self.slash.parse(text)
+        if command is None and not self.plugins_loaded:
+            self._early = text
+            return
         if command is None:
             near = self.slash.suggestion(name)
             hint = f"Did you mean /{near}?" if near else "Type / to see the commands"
@@ -149,6 +150,12 @@ Ctrl+Q: Leave
         result = action(argument) if command.argument else action()
         if result is not None:
             await result
+
+    async def plugins_came(self) -> None:
+        """Run a command that was typed before anybody knew it."""
+        text, self._early = self._early, ""
+        if text:
+            await self._run_slash(text)
 
     # --- actions -------------------------------------------------------------------------
 
@@ -180,10 +187,14 @@ Ctrl+Q: Leave
 
     def action_help(self) -> None:
         """Show keys and commands."""
+        from assistant.tui.screens.help import HelpScreen, help_sections
+
         self.app.push_screen(HelpScreen(help_sections(self), self.slash.commands.values()))
 
     def action_jump(self) -> None:
         """Give everything on the screen a letter."""
+        from assistant.tui.screens.jump import JumpScreen
+
         self.app.push_screen(JumpScreen(self))
 
     async def action_quit(self) -> None:
@@ -238,3 +249,4 @@ Ctrl+Q: Leave
             self.sidebar.display = self._was_wide
 
     _was_wide: bool | None = None
+    _early = ""  # a command that may be a plugin's, sent before they were there

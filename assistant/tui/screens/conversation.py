@@ -5,6 +5,7 @@ Every change of state happens on the interface's thread, in handlers of facts th
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -78,17 +79,29 @@ class ConversationScreen(LoadingScreen):
         self._waiting = False  # a question was sent before the model was there
 
     async def on_mount(self) -> None:
-        """Show the last conversation and begin to load the model; neither waits for the other."""
+        """Be painted; what takes longer comes after that."""
         self.sidebar.display = self.app.size.width >= WIDE
-        self.load_model()
-        conversation_id = self.conversation_id
         with self.problems_shown():
-            if conversation_id is None and (newest := self.history.latest()):
-                conversation_id = newest.id
-        await self.open_conversation(conversation_id)
+            if self.conversation_id is None and (newest := self.history.latest()):
+                self.conversation_id = newest.id
+        if self.conversation_id is None:
+            await self.open_conversation(None)
+        else:
+            self.conversation_changed()
+        self.call_after_refresh(self._begin)
+
+    async def _begin(self) -> None:
+        """Show the conversation, then load plugins and model, which do not wait for each other."""
+        with self.problems_shown():
+            # another program may keep the database for seconds
+            await asyncio.to_thread(self.history.recover)
+        if self.conversation_id is not None and not self.busy:
+            await self.open_conversation(self.conversation_id)
         for line in (self._notice, *self.history.warnings):
             if line:
                 await self.transcript.note(Notice(line, kind="problem"))
+        self.load_plugins()
+        self.call_after_refresh(self.load_model)
 
     def on_unmount(self) -> None:
         """Let the worker end."""

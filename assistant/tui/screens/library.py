@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from textual import on
 
 from assistant.errors import AssistantError, BadInputError
 from assistant.history import History
-from assistant.history.export import exported
-from assistant.history.files import export_target, free_path, slug
-from assistant.history.importing import import_json
 from assistant.text import sanitize_line
-from assistant.tui.screens.confirm import ConfirmScreen
 from assistant.tui.screens.messages import MessagesScreen
-from assistant.tui.screens.rename import RenameScreen
 from assistant.tui.screens.rooms import WIDE
-from assistant.tui.screens.search import Found, SearchScreen
 from assistant.tui.widgets.sidebar import UNTITLED, Sidebar
+
+if TYPE_CHECKING:
+    from assistant.tui.screens.search import Found
 
 
 class LibraryScreen(MessagesScreen):
@@ -100,6 +98,7 @@ class LibraryScreen(MessagesScreen):
 
     def action_search(self, query: str = "") -> None:
         """Search all conversations."""
+        from assistant.tui.screens.search import SearchScreen
 
         async def opened(found: Found | None) -> None:
             if found is not None:
@@ -138,6 +137,8 @@ class LibraryScreen(MessagesScreen):
         self.conversation_changed()
 
     def _ask_to_rename(self, conversation_id: str) -> None:
+        from assistant.tui.screens.rename import RenameScreen
+
         def answered(title: str | None) -> None:
             if title:
                 self._rename(conversation_id, title)
@@ -166,6 +167,8 @@ class LibraryScreen(MessagesScreen):
             self._ask_to_delete(conversation_id)
 
     def _ask_to_delete(self, conversation_id: str) -> None:
+        from assistant.tui.screens.confirm import ConfirmScreen
+
         async def answered(agreed: bool | None) -> None:
             if not agreed:
                 return
@@ -186,6 +189,9 @@ class LibraryScreen(MessagesScreen):
 
     def action_export(self, argument: str = "") -> None:
         """Write the conversation to a file; no file is ever replaced."""
+        from assistant.history.export import exported
+        from assistant.history.files import export_target, free_path, slug
+
         conversation_id = self._kept("export")
         if conversation_id is None:
             return
@@ -202,6 +208,8 @@ class LibraryScreen(MessagesScreen):
 
     def action_import(self, argument: str = "") -> None:
         """Add the conversations of a JSON export."""
+        from assistant.history.importing import import_json
+
         with self.problems_shown():
             path = Path(argument.strip("'\" ")).expanduser()
             try:

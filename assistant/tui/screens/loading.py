@@ -1,4 +1,5 @@
-"""The model: loaded on a worker thread, again when another is wanted."""
+"""What is loaded while one can write already: the plugins, and the model, again when another is
+wanted."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from textual import on
 from assistant.chat import ChatModel
 from assistant.errors import AssistantError
 from assistant.tui.answering import unexpected
-from assistant.tui.facts import ModelFailed, ModelLoaded
+from assistant.tui.facts import ModelFailed, ModelLoaded, PluginsLoaded, Warned
 from assistant.tui.screens.rooms import RoomsScreen
 from assistant.tui.widgets.notice import Notice
 
@@ -25,15 +26,42 @@ class LoadingScreen(RoomsScreen):
     """The rooms with a model in them.
 
     Attributes:
+        plugins_loaded: whether what they add is there.
         model: None until it is loaded.
         model_error: why it is not, None while it is being loaded.
     """
 
     def __init__(self, load_model: LoadModel, plugins: Plugins) -> None:
         super().__init__(plugins)
+        self.plugins_loaded = False
         self.model: ChatModel | None = None
         self.model_error: AssistantError | None = None
         self._load_model = load_model
+
+    # --- plugins -------------------------------------------------------------------------
+
+    def load_plugins(self) -> None:
+        """Import the plugins on a worker thread."""
+        self.run_worker(self._import_plugins, name="plugins", thread=True, exit_on_error=False)
+
+    def _import_plugins(self) -> None:
+        self.plugins.slash_commands()
+        self.post_message(PluginsLoaded())
+
+    @on(PluginsLoaded)
+    async def _plugins_loaded(self) -> None:
+        self.slash.add(self.plugins.slash_commands())
+        self.plugins_loaded = True
+        await self.plugins_came()
+
+    async def plugins_came(self) -> None:
+        """What waited for the plugins goes on."""
+
+    @on(Warned)
+    async def _warned(self, fact: Warned) -> None:
+        await self.transcript.note(Notice(fact.line, kind="problem"))
+
+    # --- the model -----------------------------------------------------------------------
 
     def load_model(self, load: LoadModel | None = None) -> None:
         """Load the model, or another one, on a worker thread."""

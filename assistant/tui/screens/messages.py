@@ -14,7 +14,6 @@ from assistant.history.export import heading, local_time
 from assistant.options import restored_options, shown_options
 from assistant.text import sanitize_line
 from assistant.tui import clipboard
-from assistant.tui.editor import edit_text, editor_command, memory_directory
 from assistant.tui.recall import Recall
 from assistant.tui.screens.conversation import ConversationScreen
 from assistant.tui.widgets.answer import Answer
@@ -151,6 +150,8 @@ class MessagesScreen(ConversationScreen):
 
     def action_editor(self) -> None:
         """Write in $EDITOR."""
+        from assistant.tui.editor import edit_text, editor_command, memory_directory
+
         composer = self.desk.composer
         with self.problems_shown():
             directory = memory_directory()

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
-from textual.widgets import Footer
 
 from assistant.errors import AssistantError
 from assistant.tui.slash import SlashTable
 from assistant.tui.widgets.desk import Desk
+from assistant.tui.widgets.key_line import KeyLine
 from assistant.tui.widgets.sidebar import Sidebar
 from assistant.tui.widgets.status_line import StatusLine
 from assistant.tui.widgets.transcript import Transcript
@@ -32,7 +32,7 @@ class RoomsScreen(Screen[None]):
     def __init__(self, plugins: Plugins) -> None:
         super().__init__()
         self.plugins = plugins
-        self.slash = SlashTable(plugins.slash_commands())
+        self.slash = SlashTable()
 
     def compose(self) -> ComposeResult:
         """Lay out the screen."""
@@ -41,7 +41,7 @@ class RoomsScreen(Screen[None]):
             with Vertical(id="main"):
                 yield Transcript()
                 yield Desk(self.plugins, self.slash)
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyLine()
 
     @property
     def sidebar(self) -> Sidebar:

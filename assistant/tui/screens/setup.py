@@ -8,11 +8,7 @@ from pathlib import Path
 from assistant.errors import AssistantError
 from assistant.options import OPTIONS, read_options, shown_options
 from assistant.text import sanitize_line
-from assistant.tui.screens.choice import Choice, ChoiceScreen
-from assistant.tui.screens.lens import LensScreen
 from assistant.tui.screens.library import LibraryScreen
-from assistant.tui.screens.options import OptionsScreen
-from assistant.tui.screens.text import TextScreen
 from assistant.tui.widgets.notice import Notice
 
 
@@ -33,6 +29,8 @@ class SetupScreen(LibraryScreen):
 
     def action_options(self, text: str = "") -> None:
         """Change how answers are sampled: by a form, or as typed."""
+        from assistant.tui.screens.options import OptionsScreen
+
         session = None if self._needs_model() else self.session()
         if session is None:
             return
@@ -60,6 +58,8 @@ class SetupScreen(LibraryScreen):
 
     def action_system(self, text: str = "") -> None:
         """Change the system prompt of the conversation."""
+        from assistant.tui.screens.text import TextScreen
+
         session = None if self._needs_model() else self.session()
         if session is None:
             return
@@ -83,6 +83,8 @@ class SetupScreen(LibraryScreen):
 
     async def action_model(self, name: str = "") -> None:
         """Choose the model; load it again when it could not be loaded."""
+        from assistant.tui.screens.choice import Choice, ChoiceScreen
+
         if self.busy:
             self.app.notify("Not while an answer is being given", markup=False)
         elif name:
@@ -153,6 +155,8 @@ class SetupScreen(LibraryScreen):
 
     def action_context(self) -> None:
         """Show exactly what the model will read."""
+        from assistant.tui.screens.lens import LensScreen
+
         session = None if self._needs_model() else self.session()
         if session is None:
             return

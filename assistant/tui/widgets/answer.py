@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.widgets import Static
-from textual.widgets.markdown import MarkdownStream
 
 from assistant.text import sanitize, sanitize_line
-from assistant.tui.widgets.plain_markdown import PlainMarkdown
 from assistant.tui.widgets.said import Said
+
+if TYPE_CHECKING:
+    from textual.widgets.markdown import MarkdownStream
+
+    from assistant.tui.widgets.plain_markdown import PlainMarkdown
 
 WAITING = "· · ·"
 _FENCED = re.compile(r"^(`{3,}|~{3,})[^\n]*\n(.*?)^\1[ \t]*$", re.MULTILINE | re.DOTALL)
@@ -39,11 +42,21 @@ class Answer(Said):
 
     def compose(self) -> ComposeResult:
         """Lay out the text, the sign of waiting and the note."""
+        # the parser is a tenth of what an empty conversation needs to be painted
+        from assistant.tui.widgets.plain_markdown import PlainMarkdown
+
         yield PlainMarkdown(self.content, classes="answer-text")
         waiting = Static(WAITING, markup=False, classes="answer-waiting")
         waiting.display = self._waiting
         yield waiting
         yield self.note_widget()
+
+    @property
+    def markdown(self) -> PlainMarkdown:
+        """The text as it is shown."""
+        from assistant.tui.widgets.plain_markdown import PlainMarkdown
+
+        return self.query_one(PlainMarkdown)
 
     @property
     def live(self) -> bool:
@@ -79,7 +92,7 @@ class Answer(Said):
         self._waiting = False
         self.query_one(".answer-waiting").display = False
         if self._stream is None:
-            self._stream = PlainMarkdown.get_stream(self.query_one(PlainMarkdown))
+            self._stream = self.markdown.get_stream(self.markdown)
         held, self._held = "".join(self._held), []
         await self._stream.write(held + text)
 
@@ -93,5 +106,5 @@ class Answer(Said):
         self._held, self._waiting = [], False
         self.query_one(".answer-waiting").display = False
         # parsed again as a whole: a block closed by a later line may have been shown half-read
-        await self.query_one(PlainMarkdown).update(self.content)
+        await self.markdown.update(self.content)
         self.set_note(note)

@@ -15,7 +15,6 @@ from textual.widgets import OptionList, Static
 from assistant.plugin_api import Analyzer
 from assistant.tui.pasted import PastedText, quoted, recognise
 from assistant.tui.recall import Recall
-from assistant.tui.screens.text import TextScreen
 from assistant.tui.slash import Completion, SlashTable
 from assistant.tui.widgets.completions import Completions
 from assistant.tui.widgets.composer import Composer
@@ -251,6 +250,8 @@ class Desk(Vertical):
             self.post_message(self.AnalysisAsked(chip, event.analyzer))
             return
         if event.choice == "look":
+            from assistant.tui.screens.text import TextScreen
+
             self.app.push_screen(TextScreen(chip.pasted.label, chip.pasted.text, read_only=True))
             return
         if event.choice == "discuss":

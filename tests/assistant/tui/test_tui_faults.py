@@ -83,6 +83,21 @@ def test_a_locked_database_is_waited_for() -> None:
     leave(terminal)
 
 
+def test_a_database_that_is_locked_when_the_program_starts_delays_nothing() -> None:
+    leave(start("quick"))
+    lock = sqlite3.connect(database_path(), isolation_level=None)
+    lock.execute("BEGIN IMMEDIATE")
+    terminal = start("quick")
+    terminal.send(b"Tell me")
+    terminal.wait_for(b"Tell me")  # one can write meanwhile
+    lock.execute("COMMIT")
+    lock.close()
+    terminal.send(b"\r")
+    terminal.wait_for(b"word399")
+    leave(terminal)
+    assert stored()[0].content == "Tell me"
+
+
 def test_a_database_locked_for_too_long_gives_the_question_back() -> None:
     terminal = start()
     lock = sqlite3.connect(database_path(), isolation_level=None)

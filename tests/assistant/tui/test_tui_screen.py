@@ -10,7 +10,9 @@ from textual.widgets import OptionList
 from assistant.chat import GenerationOptions
 from assistant.history import History
 from assistant.testing import ScriptedChatModel
+from assistant.tui.screens.search import SearchScreen
 from assistant.tui.settings import Settings
+from assistant.tui.widgets.key_line import KeyLine
 from assistant.tui.widgets.plain_markdown import plain_parser
 from assistant.tui.widgets.sidebar import day_of
 from assistant.tui.widgets.timeline import PAGE
@@ -180,6 +182,26 @@ async def test_an_action_that_cannot_be_done_is_not_in_the_footer(history: Histo
         assert "Again" in footer
         assert "Copy" in footer
         assert "Continue" not in footer
+
+
+async def test_the_keys_that_mean_something_can_be_clicked(history: History) -> None:
+    async with make_app(history).run_test(size=(100, 30)) as pilot:
+        await ready(pilot)
+        line = chat(pilot).query_one(KeyLine)
+        (search,) = [hint for hint in line.hints() if "Search" in hint.words.plain]
+        await pilot.hover(line, offset=(search.start + 3, 0))
+        assert any("underline" in str(span.style) for span in line.render().spans)
+        await pilot.click(line, offset=(search.start + 3, 0))
+        await pilot.pause()
+        assert isinstance(pilot.app.screen, SearchScreen)
+
+
+@pytest.mark.parametrize("columns", [24, 40, 60, 100])
+async def test_no_key_is_shown_by_half(history: History, columns: int) -> None:
+    async with make_app(history).run_test(size=(columns, 30)) as pilot:
+        await ready(pilot)
+        line = chat(pilot).query_one(KeyLine)
+        assert 0 < line.render().cell_length <= line.size.width
 
 
 async def test_the_status_line_tells_model_context_and_speed(history: History) -> None:

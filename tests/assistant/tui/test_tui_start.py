@@ -30,14 +30,37 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[FrontdeskApp]:
     return apps
 
 
-def test_run_app_opens_the_history_and_recovers_interrupted_answers(
-    opened: list[FrontdeskApp], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    recovered: list[Path | None] = []
-    monkeypatch.setattr(History, "recover", lambda self: recovered.append(self.path) or 0)
+def test_run_app_opens_the_history(opened: list[FrontdeskApp]) -> None:
     assert run_app() == 0
-    assert recovered == [database_path()]
+    assert opened[0].chat.history.path == database_path()
     assert opened[0].chat.conversation_id is None
+
+
+async def test_answers_that_a_dead_program_left_are_recovered_before_they_are_shown(
+    history: History,
+) -> None:
+    conversation = history.create_conversation("m", "")
+    question = history.add_user_message(conversation.id, "Anybody there?")
+    answer = history.begin_answer(question.id, "m", {})
+    history.update_answer(answer.id, "Half of")
+    history._streaming.clear()  # as if another process had begun it
+    with history.writing() as connection:
+        connection.execute("UPDATE message SET process = 0")
+    async with make_app(history).run_test() as pilot:
+        await ready(pilot)
+        assert "Interrupted" in screen_text(pilot)
+
+
+def test_nothing_but_what_the_first_screen_shows_is_imported_for_it() -> None:
+    code = (
+        "import sys, assistant.tui.app as a\n"
+        "late = ('sqlite_utils', 'numpy', 'onnxruntime', 'tiktoken', 'textual.widgets._markdown',"
+        " 'markdown_it', 'assistant.plugin_host', 'tomllib',"
+        " 'assistant.tui.screens.search', 'assistant.tui.screens.help')\n"
+        "sys.exit(' '.join(name for name in late if name in sys.modules) or 0)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (0, "")
 
 
 def test_run_app_takes_a_prefix_of_a_conversations_id(opened: list[FrontdeskApp]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from assistant.plugin_api import StorageError
-from plugins.email_spam.schema import known_migrations
+from plugins.email_spam.schema import STEPS
 from plugins.email_spam.settings import Settings, load_settings, save_settings
 from plugins.email_spam.store import open_store, store_exists
 
@@ -32,7 +32,7 @@ def test_its_migrations_are_its_own_and_run_once_also_from_many_threads() -> Non
 
     with ThreadPoolExecutor(8) as pool:
         for found in pool.map(applied, range(16)):
-            assert found == sorted(f"frontdesk.email_spam {name}" for name in known_migrations())
+            assert found == sorted(f"frontdesk.email_spam {step.__name__}" for step in STEPS)
 
 
 def test_what_is_deleted_is_gone_from_the_file() -> None:
