@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterator
 import torch
 
 from training.config import load_config
-from training.finetuning.chat import ChatConfig, answer_losses
+from training.finetuning.chat import ChatConfig
 from training.finetuning.conversations import load_dialogues
 from training.finetuning.examples import ChatExamples
-from training.finetuning.packing import PADDING, PackedBatch, PackedSource, pack
+from training.finetuning.packing import PADDING, PackedBatch, PackedSource, answer_losses, pack
 from training.model import Transformer
 from training.pretraining.config import PretrainConfig
 from training.tokenizer.train import train_tokenizer

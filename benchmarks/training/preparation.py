@@ -16,11 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
+from training.data.broken import Broken
 from training.data.near_duplicates import signatures
 from training.data.parts import encode_documents
 from training.data.prepare import PrepareConfig, prepare
 from training.data.rows import document_text
-from training.data.sources import Broken, documents, find_files
+from training.data.sources import documents, find_files
 from training.datasets import WRITTEN
 from training.datasets.jsonl import find_files as written_files
 from training.datasets.jsonl import read_rows

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from assistant.errors import BadInputError
 from training.datasets import DIALOGUE_FILES, WRITTEN
 from training.datasets.jsonl import files_sha256, find_files, read_rows
 from training.datasets.splits import split_of, split_unit
@@ -138,7 +139,7 @@ def test_a_broken_line_is_named_by_file_and_number(tmp_path: Path, line: str) ->
 def test_a_cut_archive_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "cut.jsonl.xz"
     path.write_bytes(lzma.compress(b'{"a": 1}\n' * 100)[:-20])
-    with pytest.raises(ValueError, match=r"cut\.jsonl\.xz:.*cannot be read"):
+    with pytest.raises(BadInputError, match=r"cut\.jsonl\.xz: damaged or cut short"):
         list(read_rows(path))
 
 

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from assistant.errors import BadInputError
+from training.data import broken as limits
 from training.data import sources
+from training.data.broken import Broken, bounded_lines, too_long
 from training.data.rows import document_text, licence_of
-from training.data.sources import Broken, Document, stem
+from training.data.sources import Document, stem
 
 TEXT_COLUMNS = ("text", "content", "body", "message", "review", "comment", "document")
 _FRONT_MATTER = re.compile(r"\A---\n.*?\n(?:---|\.\.\.)\n", re.DOTALL)
@@ -31,16 +33,11 @@ def json_lines(
         start, stop: bytes; the lines that begin between them are read. Line numbers count from
             ``start`` then, and say so.
     """
-    longest, name = sources.LONGEST_LINE, stem(path)
-    number, at = 0, _seek_line(stream, start)
-    while (stop is None or at < stop) and (line := stream.readline(longest)):
-        number, at = number + 1, at + len(line)
+    name, at = stem(path), _seek_line(stream, start)
+    for number, line in bounded_lines(stream, at, stop):
         place = f"{path}:{number}{_since(start)}"
-        if len(line) == longest and not line.endswith(b"\n"):
-            while (rest := stream.readline(longest)) and not rest.endswith(b"\n"):
-                at += len(rest)
-            at += len(rest)
-            broken.add(place, f"longer than {longest // 2**20} MiB")
+        if line is None:
+            broken.add(place, too_long())
             continue
         if line.strip():
             document = _of_json(line, path, number, name, place, broken)
@@ -98,7 +95,7 @@ def json_array(path: Path, stream: IO[bytes], broken: Broken) -> Iterator[Docume
                 try:
                     row, end = decoder.raw_decode(held)
                 except json.JSONDecodeError:
-                    if len(held) > sources.LONGEST_LINE:
+                    if len(held) > limits.LONGEST_LINE:
                         raise
                     break  # cut by the block's end, or broken: the end will tell
                 held, number = held[end:], number + 1
@@ -163,7 +160,7 @@ def table(path: Path, stream: IO[bytes], broken: Broken, column: str = "") -> It
     lines = io.TextIOWrapper(
         cast(Any, stream), encoding="utf-8-sig", errors="surrogateescape", newline=""
     )
-    csv.field_size_limit(sources.LONGEST_LINE)
+    csv.field_size_limit(limits.LONGEST_LINE)
     suffixes = [suffix.lower() for suffix in path.suffixes]
     reader = csv.DictReader(lines, delimiter="\t" if ".tsv" in suffixes else ",")
     names = list(reader.fieldnames or [])

@@ -26,9 +26,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assistant.tokenizer import END_OF_TEXT, Tokenizer
+from training.data.broken import Broken
 from training.data.near_duplicates import SLOTS, Signature, signatures
 from training.data.shards import DTYPE, Split
-from training.data.sources import Broken, Slice, compressed, kind, read_slice
+from training.data.sources import Slice, compressed, kind, read_slice
 from training.tokenizer.train import load_tokenizer
 
 PART_BYTES = 32 * 2**20

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from assistant.bundle import file_sha256
 from assistant.errors import BadInputError
 from assistant.tokenizer import Tokenizer
+from training.data.broken import BROKEN, Broken
 from training.data.near_duplicates import near_duplicates
 from training.data.parts import Part, Work, finished, make, plan, stamp_of
 from training.data.shards import (
@@ -35,7 +36,7 @@ from training.progress import Progress
 from training.run import Run
 from training.tokenizer.train import save_tokenizer
 
-PARTS, BROKEN = "parts", "broken.jsonl"
+PARTS = "parts"
 WORTH_PROCESSES = 8 * 2**20
 """Bytes of input below which starting processes costs more than it saves."""
 LISTED_FILES = 1000
@@ -92,7 +93,6 @@ def prepare(
     save_tokenizer(run.directory, tokenizer)
     with run.progress("prepare") as progress:
         parts = _parts(files, tokenizer, config, run, progress)
-    broken = [tuple(pair) for part in parts for pair in part.facts["broken"]]
     copies, near = _duplicates(parts, config)
     origins, passes = _origins(parts, ~(copies | near), config)
     writers = {s: ShardWriter(run.directory, s, config.shard_tokens) for s in SPLITS}
@@ -110,7 +110,7 @@ def prepare(
         "licence_left_out": sum(part.facts["counts"]["licence"] for part in parts),
         "duplicates": int(copies.sum()),
         "near_duplicates": int(near.sum()),
-        "broken_lines": len(broken),
+        "broken_lines": len(_broken(parts)),
     }
     kept = ~(copies | near)
     text_bytes = int(np.concatenate([part.size for part in parts])[kept].sum())
@@ -235,21 +235,21 @@ def _leave_interrupts() -> None:
 
 def _report_broken(parts: Sequence[Part], limit: int, run: Run, progress: Progress) -> None:
     """Write the list of what was skipped, show its first lines, and refuse too many."""
-    broken = [tuple(pair) for part in parts for pair in part.facts["broken"]]
-    path = run.directory / BROKEN
-    path.unlink(missing_ok=True)
-    if not broken:
-        return
-    rows = [json.dumps({"place": place, "reason": reason}) for place, reason in broken]
-    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
-    for place, reason in broken[:10]:
+    broken = Broken(limit, found=_broken(parts))
+    broken.write(run.directory)
+    for place, reason in broken.found[: Broken.SHOWN]:
         progress.say(f"warning: {place}: {reason}; skipped")
-    if len(broken) > limit:
-        place, reason = broken[limit]
+    if broken.count > limit:
+        place, reason = broken.found[limit]
         raise BadInputError(
-            f"{place}: {reason}; that is broken line number {limit + 1} of {len(broken)}",
-            f"All are listed in {path}; repair the data, or allow more with --set max_broken=...",
+            f"{place}: {reason}; that is broken line number {limit + 1} of {broken.count}",
+            f"All are listed in {run.directory / BROKEN}; repair the data, or allow more with "
+            "--set max_broken=...",
         )
+
+
+def _broken(parts: Sequence[Part]) -> list[tuple[str, str]]:
+    return [(place, reason) for part in parts for place, reason in part.facts["broken"]]
 
 
 def _duplicates(

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import gzip
 import lzma
-import sys
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
 
 from assistant.errors import BadInputError
+from training.data.broken import Broken
 from training.progress import Progress
 
 Kind = Literal["text", "markdown", "lines", "json", "table", "mail"]
@@ -33,8 +34,6 @@ KINDS: dict[str, Kind] = {
     ".mbox": "mail",
 }
 COMPRESSED = (".xz", ".gz", ".zst")
-LONGEST_LINE = 32 * 2**20
-"""Bytes of a JSON line; a longer one is counted as broken and skipped without being held."""
 LONGEST_TEXT = 2**20
 """Bytes of a text document; a longer file becomes several, cut at the end of a line."""
 MAIL_READER = "plugins.email_spam.mailbox:iter_mails"
@@ -66,37 +65,6 @@ class Slice:
     path: Path
     start: int = 0
     stop: int | None = None
-
-
-@dataclass
-class Broken:
-    """Counts broken lines, names the first ones on stderr, and gives up beyond a limit."""
-
-    limit: int
-    quiet: bool = False
-    found: list[tuple[str, str]] = field(default_factory=list)
-
-    SHOWN = 10
-
-    @property
-    def count(self) -> int:
-        """How many there were."""
-        return len(self.found)
-
-    def add(self, place: str, reason: str) -> None:
-        """Count one.
-
-        Raises:
-            BadInputError: there are more than the limit.
-        """
-        self.found.append((place, reason))
-        if self.count > self.limit:
-            raise BadInputError(
-                f"{place}: {reason}; that is broken line number {self.count}",
-                "Repair the data, or allow more with --set max_broken=...",
-            )
-        if self.count <= self.SHOWN and not self.quiet:
-            print(f"warning: {place}: {reason}; skipped", file=sys.stderr)
 
 
 def stem(path: Path) -> str:
@@ -207,7 +175,12 @@ def opened(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
     Raises:
         BadInputError: it is damaged, or it cannot be read.
     """
-    cut: tuple[type[Exception], ...] = (EOFError, lzma.LZMAError, gzip.BadGzipFile)
+    cut: tuple[type[Exception], ...] = (
+        EOFError,
+        lzma.LZMAError,
+        gzip.BadGzipFile,
+        zlib.error,
+    )
     suffix = path.suffix.lower()
     if suffix == ".zst":
         import zstandard

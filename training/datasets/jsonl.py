@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-import lzma
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 from assistant.bundle import file_sha256
+from training.data.broken import Broken, bounded_lines, too_long
+from training.data.sources import opened
 
-SUFFIXES = (".jsonl", ".jsonl.xz", ".jsonl.gz")
+SUFFIXES = (".jsonl", ".jsonl.xz", ".jsonl.gz", ".jsonl.zst")
 
 
 def is_jsonl(path: Path) -> bool:
@@ -40,36 +40,41 @@ def find_files(places: Sequence[str | Path]) -> list[Path]:
     return found
 
 
-def _open(path: Path) -> IO[bytes]:
-    if path.name.endswith(".xz"):
-        return cast(IO[bytes], lzma.open(path))
-    if path.name.endswith(".gz"):
-        return cast(IO[bytes], gzip.open(path))
-    return path.open("rb")
-
-
-def read_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def read_rows(path: Path, broken: Broken | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield ("file:line", object) for each line that is not blank.
 
+    Args:
+        broken: counts and skips lines that are no JSON object; without it one is an error.
+
     Raises:
-        ValueError: the file cannot be read, or a line is no JSON object.
+        ValueError: such a line, without ``broken``.
+        BadInputError: the file cannot be read, or more lines are broken than ``broken`` allows.
     """
-    number = 0
-    try:
-        with _open(path) as stream:
-            for number, line in enumerate(stream, start=1):
-                if not line.strip():
-                    continue
-                place = f"{path}:{number}"
-                try:
-                    row = json.loads(line.decode("utf-8"))
-                except ValueError as error:
-                    raise ValueError(f"{place}: not JSON in UTF-8 ({error})") from error
-                if not isinstance(row, dict):
-                    raise ValueError(f"{place}: a JSON object is needed, not {type(row).__name__}")
+    with opened(path) as (stream, _):
+        for number, line in bounded_lines(stream):
+            if line is not None and not line.strip():
+                continue
+            place = f"{path}:{number}"
+            try:
+                row = _row(line)
+            except ValueError as error:
+                if broken is None:
+                    raise ValueError(f"{place}: {error}") from error
+                broken.add(place, str(error))
+            else:
                 yield place, row
-    except (OSError, EOFError, lzma.LZMAError) as error:
-        raise ValueError(f"{path}:{number + 1}: cannot be read ({error})") from error
+
+
+def _row(line: bytes | None) -> dict[str, Any]:
+    if line is None:
+        raise ValueError(too_long())
+    try:
+        row = json.loads(line.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"not JSON in UTF-8 ({error})") from error
+    if not isinstance(row, dict):
+        raise ValueError(f"a JSON object is needed, not {type(row).__name__}")
+    return row
 
 
 def files_sha256(paths: Sequence[Path]) -> dict[str, str]:

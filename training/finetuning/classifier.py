@@ -12,6 +12,7 @@ from torch import Tensor
 
 from assistant.tokenizer import Tokenizer
 from training.checkpoint import Checkpoint, load_checkpoint, load_state, save_checkpoint
+from training.data.broken import Broken
 from training.datasets.jsonl import files_sha256
 from training.datasets.splits import unit_interval
 from training.device import choose_device
@@ -29,6 +30,7 @@ from training.model import SequenceClassifier, Transformer, parameter_count
 from training.precision import precision
 from training.run import Run, commit
 from training.tokenizer.train import load_tokenizer, train_tokenizer
+from training.world import primary
 
 TOKENIZER_CHARACTERS = 20_000_000
 """Characters of training text that a tokenizer of our own learns from."""
@@ -123,7 +125,10 @@ def finetune_classifier(
     if len(config.data.labels) != 2:
         raise ValueError(f"data.labels {list(config.data.labels)}: exactly two are supported")
     device = choose_device(config.device)
-    texts = load_texts(config.data)
+    broken = Broken(config.data.max_broken, not primary(), "data.max_broken")
+    texts = load_texts(config.data, broken)
+    if primary():
+        broken.write(run.directory)
     splits = SplitTexts.of(texts, config.data.leave_out)
     hashes = files_sha256(config.data.paths)
     run.data(hashes)
@@ -165,7 +170,10 @@ def finetune_classifier(
         "left out": splits.left_out,
     }
     report = calibrate_and_report(checkpoint, splits.train, sets, config)
-    report["training"] = metrics | {"parameters": float(parameter_count(classifier))}
+    report["training"] = metrics | {
+        "parameters": float(parameter_count(classifier)),
+        "broken_rows": float(broken.count),
+    }
     checkpoint.extra["metrics"] = report["test"]["all"] if report.get("test") else {}
     tensors, state = load_state(run.checkpoint)
     save_checkpoint(run.checkpoint, checkpoint, tensors, state)

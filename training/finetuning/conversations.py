@@ -16,6 +16,7 @@ from assistant.conversation import (
     grounded_question,
 )
 from assistant.tokenizer import Tokenizer
+from training.data.broken import Broken
 from training.datasets import DIALOGUE_FILES, WRITTEN
 from training.datasets.jsonl import find_files, read_rows
 from training.datasets.splits import Split, split_of
@@ -65,6 +66,9 @@ class DialogueData:
     """Put in front of every conversation that has none."""
     max_per_source: int = 0
     """Dialogues used of one file; 0: all."""
+    max_broken: int = 100
+    """Broken rows that are skipped before it becomes an error: no JSON, a wrong role, an empty
+    text, an id that was there before."""
 
     @property
     def paths(self) -> list[Path]:
@@ -73,47 +77,66 @@ class DialogueData:
         return find_files(self.files or ours)
 
 
-def load_dialogues(data: DialogueData) -> list[Dialogue]:
+def load_dialogues(data: DialogueData, broken: Broken | None = None) -> list[Dialogue]:
     """Read dialogues; rows without messages (our own mail, in the same folder) are left out.
 
+    Args:
+        broken: counts the rows that cannot be used; by default as ``data`` allows.
+
     Raises:
-        ValueError: with file:line, for a broken line or a conversation out of order; or no
-            dialogue at all.
+        BadInputError: more broken rows than allowed, the last one by file:line.
+        ValueError: no dialogue at all.
     """
+    broken = broken or Broken(data.max_broken, setting="data.max_broken")
     dialogues: list[Dialogue] = []
+    first: dict[str, str] = {}
     for path in data.paths:
-        before = len(dialogues)
-        for place, row in read_rows(path):
+        count = 0
+        for place, row in read_rows(path, broken):
             if "messages" not in row:
                 continue
-            if data.max_per_source and len(dialogues) - before >= data.max_per_source:
+            if data.max_per_source and count >= data.max_per_source:
                 break
-            dialogues.append(_dialogue(place, row, path))
+            try:
+                dialogue = _dialogue(place, row, path)
+                if first.setdefault(dialogue.key, place) != place:
+                    raise ValueError(f"id {dialogue.key!r} was there before: {first[dialogue.key]}")
+            except ValueError as error:
+                broken.add(place, str(error))
+                continue
+            count += 1
+            dialogues.append(dialogue)
     if not dialogues:
         raise ValueError(f"No dialogue in {', '.join(str(path) for path in data.paths)}")
     return dialogues
 
 
 def _dialogue(place: str, row: dict[str, Any], path: Path) -> Dialogue:
+    """Return a row's dialogue; ValueError says why there is none."""
     stem = path.name.partition(".")[0]
     try:
-        messages = tuple(Message(m["role"], str(m["content"])) for m in row["messages"])
+        messages = tuple(Message(m["role"], m["content"]) for m in row["messages"])
         notes = tuple(Note(str(n["title"]), str(n["text"])) for n in row.get("context", ()))
-        asks = tuple(str(ask) for ask in row.get("asks", ()))
+        asks = tuple(row.get("asks", ()))
     except (KeyError, TypeError) as error:
-        raise ValueError(f"{place}: expected messages with role and content ({error})") from error
-    roles = [message.role for message in messages]
+        raise ValueError(f"expected messages with role and content ({error})") from error
+    roles = [str(message.role) for message in messages]
     unknown = set(roles) - set(ROLES)
     if unknown:
-        raise ValueError(f"{place}: unknown role {', '.join(sorted(unknown))}")
+        raise ValueError(f"unknown role {', '.join(sorted(unknown))}")
     spoken = roles[1:] if roles[:1] == ["system"] else roles
     if not spoken or spoken != ["user", "assistant"] * (len(spoken) // 2):
         raise ValueError(
-            f"{place}: roles are {', '.join(roles) or 'none'}; expected user and assistant in "
-            "turn, the assistant last"
+            f"roles are {', '.join(roles) or 'none'}; expected user and assistant in turn, the "
+            "assistant last"
         )
+    for number, text in enumerate([*(message.content for message in messages), *asks], start=1):
+        if not isinstance(text, str) or not text.strip():
+            what = f"message {number}" if number <= len(roles) else f"ask {number - len(roles)}"
+            raise ValueError(f"the text of {what} is empty")
     key = str(row["id"]) if "id" in row else f"{stem}:{place.rpartition(':')[2]}"
-    return Dialogue(key, stem, messages, asks, notes, str(row.get("topic", "")))
+    source = str(row.get("source") or stem).partition("/")[0]
+    return Dialogue(key, source, messages, asks, notes, str(row.get("topic", "")))
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from training.data.broken import Broken
 from training.datasets import WRITTEN
 from training.datasets.jsonl import find_files, read_rows
 from training.datasets.splits import Split, split_of, unit_interval
@@ -50,7 +51,7 @@ class TextData:
     """Which labelled texts are used."""
 
     files: tuple[str, ...] = ()
-    """JSON Lines files (.jsonl, .jsonl.xz, .jsonl.gz) or folders of them; rows hold text, label
+    """JSON Lines files (.jsonl, also with .xz, .gz, .zst) or folders of them; rows hold text, label
     and source. None: the mail in training/datasets."""
     labels: tuple[str, ...] = ("ham", "spam")
     """The labels; the last one is the positive one."""
@@ -62,6 +63,9 @@ class TextData:
     """max_per_source for single sources."""
     rejoin: tuple[str, ...] = ()
     """Sources that were taken apart into tokens ("i ' m late ."): their spacing is put back."""
+    max_broken: int = 100
+    """Broken rows that are skipped before it becomes an error: no JSON, an unknown label, an empty
+    text, an id with two texts."""
     leave_out: str = ""
     """A source that is used neither for training nor for calibration, only for testing."""
 
@@ -116,45 +120,69 @@ def fingerprint(text: str) -> str:
     return hashlib.sha256(words.encode("utf-8", "replace")).hexdigest()[:24]
 
 
-def load_texts(data: TextData) -> list[LabelledText]:
+def load_texts(data: TextData, broken: Broken | None = None) -> list[LabelledText]:
     """Read, normalise, deduplicate and cap; sorted by key, so independent of file order.
 
+    Args:
+        broken: counts the rows that cannot be used; by default as ``data`` allows.
+
     Raises:
-        ValueError: with file:line, for a broken line, an unknown label or a row without text.
+        BadInputError: more broken rows than allowed, the last one by file:line.
+        ValueError: an unknown normaliser or source.
     """
-    return limit_sources(_unique(_read(data.paths, data)), data)
+    broken = broken or Broken(data.max_broken, setting="data.max_broken")
+    return limit_sources(_unique(_read(data.paths, data, broken)), data)
 
 
-def _read(paths: Sequence[Path], data: TextData) -> Iterable[LabelledText]:
+def _read(paths: Sequence[Path], data: TextData, broken: Broken) -> Iterable[LabelledText]:
     normalize = resolve_normalizer(data.normalizer)
     numbers = {label: number for number, label in enumerate(data.labels)}
+    first: dict[str, tuple[str, str]] = {}
     for path in paths:
-        ours = path.parent.resolve() == WRITTEN.resolve()
-        stem = path.name.partition(".")[0]
-        for place, row in read_rows(path):
-            label = row.get("label")
-            if label not in numbers:
-                raise ValueError(
-                    f"{place}: label {label!r}: expected one of {', '.join(data.labels)}"
-                )
-            # "lingspam/bare/part1" is a part of the source lingspam
-            named = str(row.get("source") or (WRITTEN_SOURCE if ours else stem))
-            source = named.partition("/")[0]
-            if source in data.rejoin and isinstance(row.get("text"), str):
-                row["text"] = rejoin(row["text"])
+        for place, row in read_rows(path, broken):
             try:
-                text = normalize(row)
-            except (KeyError, TypeError) as error:
-                raise ValueError(
-                    f"{place}: no text: expected `text`, or `headers` and `body` ({error})"
-                ) from error
-            if ours:
-                key = str(row["id"])
-            elif row.get("id") is not None:
-                key = f"{named}:{row['id']}"
+                text = _labelled(row, path, data, numbers, normalize)
+                mark = fingerprint(text.text)
+                seen, where = first.setdefault(text.key, (mark, place))
+                if seen != mark:
+                    raise ValueError(f"id {text.key!r} was there before with another text: {where}")
+            except ValueError as error:
+                broken.add(place, str(error))
             else:
-                key = f"{source}:{fingerprint(text)}"
-            yield LabelledText(text, numbers[label], source, key)
+                yield text
+
+
+def _labelled(
+    row: dict[str, Any],
+    path: Path,
+    data: TextData,
+    numbers: dict[str, int],
+    normalize: Normalizer,
+) -> LabelledText:
+    """Return a row's text; ValueError says why there is none."""
+    ours = path.parent.resolve() == WRITTEN.resolve()
+    label = row.get("label")
+    if not isinstance(label, str) or label not in numbers:
+        raise ValueError(f"label {label!r}: expected one of {', '.join(data.labels)}")
+    # "lingspam/bare/part1" is a part of the source lingspam
+    stem = path.name.partition(".")[0]
+    named = str(row.get("source") or (WRITTEN_SOURCE if ours else stem))
+    source = named.partition("/")[0]
+    if source in data.rejoin and isinstance(row.get("text"), str):
+        row["text"] = rejoin(row["text"])
+    try:
+        text = normalize(row)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"no text: expected `text`, or `headers` and `body` ({error})") from error
+    if not text.strip():
+        raise ValueError("its text is empty")
+    if ours:
+        key = str(row["id"])
+    elif row.get("id") is not None:
+        key = f"{named}:{row['id']}"
+    else:
+        key = f"{source}:{fingerprint(text)}"
+    return LabelledText(text, numbers[label], source, key)
 
 
 def _unique(texts: Iterable[LabelledText]) -> list[LabelledText]:

@@ -12,7 +12,8 @@ import click
 from assistant.bundle import file_sha256
 from assistant.tokenizer import Tokenizer
 from training.config import help_text, load_config
-from training.data.sources import Broken, documents, find_files
+from training.data.broken import Broken
+from training.data.sources import documents, find_files
 from training.options import config_options
 from training.run import Run
 from training.tokenizer.train import PATTERN, save_tokenizer, train_tokenizer

@@ -13,8 +13,9 @@ import zstandard
 
 from assistant.errors import BadInputError
 from training.data import sources
+from training.data.broken import Broken
 from training.data.rows import document_text
-from training.data.sources import Broken, documents, find_files
+from training.data.sources import documents, find_files
 
 
 def read(*paths: Path, limit: int = 0) -> list[tuple[str, str, int]]:
@@ -82,7 +83,7 @@ def test_a_broken_line_is_named_skipped_and_counted(
 def test_a_line_too_long_is_skipped_without_being_held(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sources, "LONGEST_LINE", 64)
+    monkeypatch.setattr("training.data.broken.LONGEST_LINE", 64)
     path = tmp_path / "a.jsonl"
     long = json.dumps({"text": "x" * 1000})
     path.write_text(f'{{"text": "a"}}\n{long}\n{{"text": "b"}}\n')

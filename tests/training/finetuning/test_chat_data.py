@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 import torch
 
 from assistant.conversation import Message, Note, encode_prompt, grounded_question
+from assistant.errors import BadInputError
 from assistant.tokenizer import MESSAGE_END, Tokenizer
 from training.datasets import WRITTEN
 from training.finetuning.conversations import (
@@ -143,23 +146,36 @@ def test_a_conversation_of_its_own_system_prompt_keeps_it() -> None:
     assert Dialogue("x", "x", messages).variants("default")[0] == messages
 
 
-@pytest.mark.parametrize(
-    ("messages", "complaint"),
-    [
-        ([{"role": "user", "content": "q"}], "the assistant last"),
-        ([{"role": "assistant", "content": "a"}, {"role": "user", "content": "q"}], "in turn"),
-        ([{"role": "robot", "content": "a"}], "unknown role robot"),
-        ([{"role": "user"}], "messages with role and content"),
-        ([], "roles are none"),
-    ],
-)
-def test_a_conversation_out_of_order_is_named_by_file_and_line(
-    write_rows: Write, messages: list[dict[str, str]], complaint: str
+GOOD = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+BAD_DIALOGUES = [
+    ({"messages": [{"role": "user", "content": "q"}]}, "the assistant last"),
+    ({"messages": GOOD[::-1]}, "in turn"),
+    ({"messages": [{"role": "robot", "content": "a"}]}, "unknown role robot"),
+    ({"messages": [{"role": "user"}]}, "messages with role and content"),
+    ({"messages": []}, "roles are none"),
+    ({"messages": 3}, "messages with role and content"),
+    ({"messages": [GOOD[0], {"role": "assistant", "content": " "}]}, "text of message 2 is empty"),
+    ({"messages": [GOOD[0], {"role": "assistant", "content": None}]}, "text of message 2 is empty"),
+    ({"messages": GOOD, "asks": ["how", ""]}, "text of ask 2 is empty"),
+    ({"messages": GOOD, "id": "first"}, r"id 'first' was there before: .*chat\.jsonl:1"),
+]
+
+
+@pytest.mark.parametrize(("row", "complaint"), BAD_DIALOGUES)
+def test_a_dialogue_that_cannot_be_used_is_named_skipped_and_counted(
+    write_rows: Write,
+    row: dict[str, Any],
+    complaint: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    good = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
-    path = write_rows("chat.jsonl", [{"messages": good}, {"messages": messages}])
-    with pytest.raises(ValueError, match=rf"chat\.jsonl:2: .*{complaint}"):
-        load_dialogues(DialogueData(files=(str(path),)))
+    path = write_rows("chat.jsonl", [{"messages": GOOD, "id": "first"}, row, {"messages": GOOD}])
+    data = DialogueData(files=(str(path),), max_broken=1)
+    assert [d.key for d in load_dialogues(data)] == ["first", "chat:3"]
+    assert re.search(
+        rf"warning: .*chat\.jsonl:2: .*{complaint}.*; skipped", capsys.readouterr().err
+    )
+    with pytest.raises(BadInputError, match=rf"chat\.jsonl:2: .*{complaint}.*data\.max_broken"):
+        load_dialogues(replace(data, max_broken=0))
 
 
 def test_the_written_dialogues_load() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,9 @@ import pytest
 import torch
 
 from assistant.engine.classifier import encode_windows
+from assistant.errors import BadInputError
 from assistant.tokenizer import END_OF_TEXT, Tokenizer
+from training.data.broken import Broken
 from training.finetuning.augmentation import (
     HEAD_SHARE,
     Augmentation,
@@ -46,16 +49,50 @@ def _load(path: Path, **settings: Any) -> list[LabelledText]:
     return load_texts(TextData(files=(str(path),), **settings))
 
 
-def test_an_unknown_label_is_named_by_file_and_line(write_rows: Write) -> None:
-    path = write_rows("mail.jsonl", [*_rows(2), {"text": "x", "label": "junk"}])
-    with pytest.raises(ValueError, match=r"mail\.jsonl:3: label 'junk': expected one of ham, spam"):
-        _load(path)
+BAD_TEXTS = [
+    ({"text": "x", "label": "junk"}, "label 'junk': expected one of ham, spam"),
+    ({"text": "x", "label": ["ham"]}, "label .*expected one of ham, spam"),
+    ({"label": "ham"}, "no text"),
+    ({"text": " \n", "label": "ham"}, "its text is empty"),
+    ({"text": "another", "label": "ham", "source": "a", "id": 1}, "id 'a:1' was there before"),
+]
 
 
-def test_a_row_without_text_is_named_by_file_and_line(write_rows: Write) -> None:
-    path = write_rows("mail.jsonl", [*_rows(1), {"label": "ham"}])
-    with pytest.raises(ValueError, match=r"mail\.jsonl:2: no text"):
-        _load(path)
+@pytest.mark.parametrize(("row", "complaint"), BAD_TEXTS)
+def test_a_text_that_cannot_be_used_is_named_skipped_and_counted(
+    write_rows: Write, row: dict[str, Any], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = _rows(2)
+    rows[0]["id"] = 1
+    path = write_rows("mail.jsonl", [*rows, row, *_rows(1, "b")])
+    assert {t.source for t in _load(path, max_broken=1)} == {"a", "b"}
+    assert re.search(
+        rf"warning: .*mail\.jsonl:3: .*{complaint}.*; skipped", capsys.readouterr().err
+    )
+    with pytest.raises(BadInputError, match=rf"mail\.jsonl:3: .*{complaint}.*data\.max_broken"):
+        _load(path, max_broken=0)
+
+
+def test_an_id_that_comes_back_with_the_same_text_is_a_copy(write_rows: Write) -> None:
+    rows = [{"text": "one", "label": "ham", "source": "a", "id": 1}] * 2
+    assert len(_load(write_rows("mail.jsonl", rows), max_broken=0)) == 1
+
+
+@pytest.mark.parametrize(
+    "line", [b'{"text": ', b"[1]", b'{"text": "\xff", "label": "ham"}', b"x" * 300, b"[" * 100_000]
+)
+def test_a_line_that_is_no_row_is_skipped_like_any_other(
+    write_rows: Write, line: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if len(line) == 300:  # what 100 MB are to the real limit
+        monkeypatch.setattr("training.data.broken.LONGEST_LINE", 128)
+    path = write_rows("mail.jsonl", _rows(4))
+    lines = path.read_bytes().splitlines()
+    path.write_bytes(b"\n".join([*lines[:2], line, *lines[2:]]) + b"\n")
+    broken = Broken(1, quiet=True)
+    texts = load_texts(TextData(files=(str(path),)), broken)
+    assert len(texts) == 4
+    assert [place for place, _ in broken.found] == [f"{path}:3"]
 
 
 def test_a_normalizer_is_found_by_its_import_path(write_rows: Write) -> None:
