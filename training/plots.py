@@ -12,7 +12,11 @@ import numpy as np
 Curve = list[tuple[float, float]]
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 """Braille dots of a cell, rows of two (https://www.unicode.org/charts/PDF/U2800.pdf)."""
-MARKED = {"validation_loss": "held-out loss", "bits_per_byte": "held-out bits per byte"}
+MARKED = {
+    "validation_loss": "held-out loss",
+    "bits_per_byte": "held-out bits per byte",
+    "retention_bits_per_byte": "retention: bits per byte of general text",
+}
 
 
 def curves(rows: Sequence[Mapping[str, Any]]) -> dict[str, Curve]:

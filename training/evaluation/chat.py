@@ -28,9 +28,8 @@ from training.evaluation.text_metrics import (
     words,
 )
 from training.evaluation.text_metrics import cited as cited_notes
-from training.finetuning.chat import answer_losses
 from training.finetuning.conversations import Dialogue, encode_example
-from training.finetuning.packing import pack, plan_rows
+from training.finetuning.packing import answer_losses, pack, plan_rows
 from training.sampling import SamplingOptions, generate
 
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from assistant.tokenizer import Tokenizer
 from training.checkpoint import Checkpoint, load_checkpoint, load_state, save_checkpoint
+from training.data.broken import Broken
 from training.datasets.jsonl import files_sha256
 from training.device import choose_device
 from training.finetuning.conversations import DialogueData, Example, load_dialogues
@@ -25,19 +25,22 @@ from training.finetuning.examples import ChatExamples
 from training.finetuning.grounded import GroundedConfig
 from training.finetuning.handbook import HandbookConfig, open_examples
 from training.finetuning.lora import LoraConfig, add_lora, lora_config, merged
+from training.finetuning.mixing import PlainTexts
 from training.finetuning.packing import (
-    IGNORED,
     PADDING,
     PackedBatch,
     PackedSource,
+    answer_losses,
     pack,
     plan_rows,
 )
+from training.finetuning.retention import BEFORE, METRIC, Retention, RetentionConfig
 from training.loop import LoopConfig, train
 from training.model import Transformer
 from training.precision import Precision, precision
 from training.run import Run, commit
 from training.sampling import SamplingOptions, samples
+from training.world import primary
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,13 @@ class ChatConfig:
     data: DialogueData = field(default_factory=DialogueData)
     """Which dialogues."""
     weights: dict[str, float] = field(default_factory=dict)
-    """Passes over a file's dialogues in one epoch, by its name without the ending; 1 where none
-    is given, a fraction is a chance."""
+    """Passes over a source in one epoch, 1 where none is given; a fraction is a chance. A source
+    is named by a row's "source", or by the file."""
+    texts: tuple[str, ...] = ()
+    """Plain text mixed in against forgetting: files or folders, read as by training prepare; every
+    token of it counts. How much of it, weights say."""
+    retention: RetentionConfig = field(default_factory=RetentionConfig)
+    """What fine-tuning keeps, measured before and after."""
     asks: Literal["all", "one"] = "all"
     """Ways to ask one question in an epoch: all of them, or one drawn anew."""
     context_length: int = 512
@@ -80,21 +88,6 @@ class ChatConfig:
     """Seed of the adapters, of the order of the data and of the questions drawn."""
 
 
-def answer_losses(transformer: Transformer, batch: PackedBatch) -> Tensor:
-    """Return the cross-entropy of each counted token, [number of counted tokens].
-
-    Logits are computed at those positions alone: most of a batch is questions.
-    """
-    device = transformer.embed_tokens.weight.device
-    hidden_BTD, _ = transformer.hidden(
-        batch.ids_BT.to(device), batch.positions_BT.to(device), batch.mask_BTT.to(device)
-    )
-    targets_BT = batch.targets_BT.to(device)
-    counted = targets_BT != IGNORED
-    logits = transformer.logits(hidden_BTD[counted])
-    return F.cross_entropy(logits.float(), targets_BT[counted], reduction="none")
-
-
 class ChatTask:
     """The loss, the validation perplexity and the checkpoint of instruction fine-tuning."""
 
@@ -105,9 +98,10 @@ class ChatTask:
         validation: list[Example],
         config: ChatConfig,
         provenance: dict[str, Any],
+        retention: Retention | None = None,
     ) -> None:
         self.transformer, self.tokenizer, self.config = transformer, tokenizer, config
-        self.provenance = provenance
+        self.provenance, self.retention = provenance, retention
         self.device = transformer.embed_tokens.weight.device
         length = _row_length(config, transformer)
         rows = plan_rows([len(example.ids) for example in validation], length)
@@ -129,15 +123,18 @@ class ChatTask:
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
-        """Return loss and perplexity per token of the validation answers."""
+        """Return loss and perplexity per token of the validation answers, and the retention."""
         total, count = 0.0, 0
         for batch in self._validation:
             summed, number = self.loss(batch)
             total, count = total + float(summed), count + number
+        kept = self.retention and self.retention.bits_per_byte(self.transformer)
+        metrics = {METRIC: kept} if kept else {}
         if not count:
-            return {}
+            return metrics
         mean = total / count
-        return {"validation_loss": mean, "validation_perplexity": math.exp(min(mean, 50.0))}
+        losses = {"validation_loss": mean, "validation_perplexity": math.exp(min(mean, 50.0))}
+        return losses | metrics
 
     @torch.no_grad()
     def samples(self) -> dict[str, str]:
@@ -206,9 +203,13 @@ def finetune_chat(config: ChatConfig, run: Run, resume: bool = False) -> Checkpo
             f"{config.context_length} is cut to that",
             file=sys.stderr,
         )
-    dialogues = load_dialogues(config.data)
+    broken = Broken(config.data.max_broken, not primary(), "data.max_broken")
+    dialogues = load_dialogues(config.data, broken)
+    texts = PlainTexts(config.texts, tokenizer, length, broken)
+    if primary():
+        broken.write(run.directory)
     by_split = {s: [d for d in dialogues if d.split == s] for s in ("train", "validation")}
-    hashes = files_sha256(config.data.paths)
+    hashes = files_sha256([*config.data.paths, *texts.files])
     run.data(hashes)
     examples = ChatExamples(
         by_split["train"],
@@ -219,6 +220,7 @@ def finetune_chat(config: ChatConfig, run: Run, resume: bool = False) -> Checkpo
         open_examples(config.handbook),
         config.grounded,
         config.weights,
+        texts,
     )
     if not examples.dialogues:
         raise ValueError("No dialogue is left to train on; see data.files and context_length")
@@ -231,11 +233,17 @@ def finetune_chat(config: ChatConfig, run: Run, resume: bool = False) -> Checkpo
         "seed": config.seed,
         "dialogues": len(by_split["train"]),
     }
-    task = ChatTask(transformer, tokenizer, validation, config, provenance)
+    if config.weights:
+        provenance["weights"] = config.weights
+    kept = Retention(config.retention, tokenizer, length)
+    before = kept.bits_per_byte(transformer)
+    task = ChatTask(transformer, tokenizer, validation, config, provenance, kept)
     source = PackedSource(examples, length, config.batch_size, config.seed)
     metrics = train(transformer, task, source, config.loop, run, resume)
     checkpoint = load_checkpoint(run.checkpoint, device)
-    checkpoint.extra["metrics"] = metrics
+    if before is not None:
+        metrics[BEFORE] = before
+    checkpoint.extra["metrics"] = metrics | {"broken_rows": float(broken.count)}
     tensors, state = load_state(run.checkpoint)
     save_checkpoint(run.checkpoint, checkpoint, tensors, state)
     return checkpoint

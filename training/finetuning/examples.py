@@ -11,6 +11,7 @@ from assistant.tokenizer import Tokenizer
 from training.finetuning.conversations import Dialogue, Example, encode_example
 from training.finetuning.grounded import GroundedConfig, GroundedVariants
 from training.finetuning.handbook import HandbookExamples, Prompted
+from training.finetuning.mixing import PlainTexts, check_weights, passes
 from training.finetuning.passages import PassageExamples
 
 
@@ -22,7 +23,8 @@ class ChatExamples:
         length: tokens after which a conversation is cut.
         one: one way to ask a question in an epoch, instead of all.
         handbook: puts entries in front of questions; None leaves them alone.
-        weights: passes over a source's dialogues in one epoch (default 1); a fraction is a chance.
+        weights: passes over a source in one epoch (default 1); a fraction is a chance.
+        texts: plain text that is mixed in.
 
     Raises:
         ValueError: weights name a source that is not there.
@@ -38,15 +40,15 @@ class ChatExamples:
         handbook: HandbookExamples | None = None,
         grounded: GroundedConfig | None = None,
         weights: Mapping[str, float] | None = None,
+        texts: PlainTexts | None = None,
     ) -> None:
+        self.weights, self.texts = weights or {}, texts
         self.tokenizer, self.length, self.system_prompt = tokenizer, length, system_prompt
         self.one, self.handbook = one, handbook
         self.passages = PassageExamples(handbook.handbook.reader) if handbook else None
         self.grounded = GroundedVariants(dialogues, grounded or GroundedConfig())
-        self.weights = dict(weights or {})
-        unknown = self.weights.keys() - {dialogue.source for dialogue in dialogues}
-        if unknown:
-            raise ValueError(f"weights name a source that is not there: {', '.join(unknown)}")
+        sources = {dialogue.source for dialogue in dialogues} | (texts.sources if texts else set())
+        check_weights(self.weights, sources)
         self.dialogues = [d for d in dialogues if self._fits(d)]
         self._warn(len(dialogues) - len(self.dialogues))
 
@@ -54,15 +56,16 @@ class ChatExamples:
         """Return an epoch's examples."""
         found: list[Example] = []
         for dialogue in self.dialogues:
-            questions = _questions(dialogue)
-            for _ in range(self._passes(dialogue, draw)):
-                for question in [draw.choice(questions)] if self.one else questions:
-                    found += self._encoded(self._prompted(dialogue, question, draw))
-        return found
+            for _ in range(passes(self.weights.get(dialogue.source, 1.0), draw)):
+                found += self._examples(dialogue, draw)
+        return found + (self.texts(self.weights, draw) if self.texts else [])
 
-    def _passes(self, dialogue: Dialogue, draw: random.Random) -> int:
-        weight = self.weights.get(dialogue.source, 1.0)
-        return int(weight) + (draw.random() < weight % 1)
+    def _examples(self, dialogue: Dialogue, draw: random.Random) -> list[Example]:
+        found: list[Example] = []
+        questions = _questions(dialogue)
+        for question in [draw.choice(questions)] if self.one else questions:
+            found += self._encoded(self._prompted(dialogue, question, draw))
+        return found
 
     def held_out(self, dialogues: Sequence[Dialogue]) -> list[Example]:
         """Return examples to validate with: questions as written, with what would be found."""
@@ -99,7 +102,9 @@ class ChatExamples:
 
     def _warn(self, dropped: int) -> None:
         """Count what an epoch cuts."""
-        cut = sum(len(example.ids) == self.length for example in self(random.Random(0)))  # noqa: S311
+        draw = random.Random(0)  # noqa: S311
+        examples = [e for dialogue in self.dialogues for e in self._examples(dialogue, draw)]
+        cut = sum(len(example.ids) == self.length for example in examples)
         if cut or dropped:
             print(
                 f"warning: rows hold {self.length} tokens: {cut} conversations were cut, {dropped} "

@@ -20,6 +20,7 @@ from training.finetuning.augmentation import (
     some_windows,
 )
 from training.finetuning.labelled_text import LabelledText
+from training.finetuning.mixing import check_weights, passes
 
 POOL_BATCHES = 50
 """Batches that are sorted by length together: enough for even lengths, few enough for chance."""
@@ -70,9 +71,7 @@ class LengthBuckets:
         seed: int,
         windows: int = 1,
     ) -> None:
-        unknown = set(weights) - {text.source for text in texts}
-        if unknown:
-            raise ValueError(f"weights name a source that is not there: {', '.join(unknown)}")
+        check_weights(weights, {text.source for text in texts})
         self.texts, self.tokenizer = list(texts), tokenizer
         self.max_tokens, self.rows, self.seed = max_tokens, rows, seed
         self.augmentation, self.weights, self.windows = augmentation, weights, windows
@@ -92,8 +91,7 @@ class LengthBuckets:
         draw = self._draw("epoch", self._epoch)
         order: list[int] = []
         for index, text in enumerate(self.texts):
-            weight = self.weights.get(text.source, 1.0)
-            order += [index] * (int(weight) + (draw.random() < weight % 1))
+            order += [index] * passes(self.weights.get(text.source, 1.0), draw)
         draw.shuffle(order)
         batches: list[list[int]] = []
         for start in range(0, len(order), POOL_BATCHES * self.rows):

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from training.finetuning.conversations import Example
-from training.model import document_mask
+from training.model import Transformer, document_mask
 
 IGNORED = -100
 """Target of a token that the loss does not count."""
@@ -84,6 +85,21 @@ def pack(rows: Sequence[Sequence[Example]], length: int) -> PackedBatch:
             targets[number, start : stop - 1] = following
             start = stop
     return PackedBatch(ids, targets, positions, documents)
+
+
+def answer_losses(transformer: Transformer, batch: PackedBatch) -> Tensor:
+    """Return the cross-entropy of each counted token, [number of counted tokens].
+
+    Logits are computed at those positions alone: most of a batch is questions.
+    """
+    device = transformer.embed_tokens.weight.device
+    hidden_BTD, _ = transformer.hidden(
+        batch.ids_BT.to(device), batch.positions_BT.to(device), batch.mask_BTT.to(device)
+    )
+    targets_BT = batch.targets_BT.to(device)
+    counted = targets_BT != IGNORED
+    logits = transformer.logits(hidden_BTD[counted])
+    return F.cross_entropy(logits.float(), targets_BT[counted], reduction="none")
 
 
 class PackedSource:

@@ -11,10 +11,10 @@ import torch
 
 from assistant.tokenizer import Tokenizer
 from training.checkpoint import load_checkpoint
-from training.finetuning.chat import ChatConfig, ChatTask, answer_losses, finetune_chat
+from training.finetuning.chat import ChatConfig, ChatTask, finetune_chat
 from training.finetuning.conversations import DialogueData, Example, encode_example
 from training.finetuning.lora import LoraConfig, LoraLinear, add_lora, merged
-from training.finetuning.packing import pack
+from training.finetuning.packing import answer_losses, pack
 from training.loop import LoopConfig
 from training.model import Transformer
 from training.optimizer import OptimizerConfig
