@@ -25,6 +25,8 @@ Encode = Callable[[str], "NDArray[np.float32]"]
 """A text to its vector of length one, [E]."""
 REMEMBERED = 4096
 """Vectors kept: a follow-up about the same notes costs one more."""
+CANDIDATES = 12
+"""Passages looked at by the sentence, which takes several times as long as by the whole."""
 _SENTENCE_END = re.compile(r"(?<=[.!?;])\s+(?=[^\W\d_a-z]|[\"'“‘(\[]|\d)")
 
 
@@ -88,24 +90,38 @@ class PassageReader:
         return [(passage.number, Note(passage.title, passage.text)) for passage in near]
 
     def scored(self, questions: Sequence[str], notes: Sequence[Note]) -> list[Passage]:
-        """Return all passages of the notes with their scores.
+        """Return the passages that may be meant, with their scores.
 
         A passage is as near as its nearest sentence and the whole of it are, each for one half:
         a sentence holds the answer, its surroundings tell what it is about. It may be near to
-        the last message alone, or with what that goes back to.
+        the last message alone, or with what that goes back to. Of many passages, those whose
+        whole is near are looked at by the sentence.
         """
         last = " ".join(questions[-1].split()) if questions else ""
-        asked_QE = np.stack(
-            [self._encode(t) for t in dict.fromkeys([last, search_text(questions)])]
-        )
-        found = []
-        for number, note in enumerate(notes, start=1):
-            for sentences in passages(note.text, self.settings.words):
-                parts = [*sentences, " ".join(sentences)]
-                near_SQ = np.stack([self._encode(f"{note.title}: {p}") for p in parts]) @ asked_QE.T
-                score = float(((near_SQ[:-1].max(axis=0) + near_SQ[-1]) / 2).max())
-                found.append(Passage(number, note.title, sentences, score))
-        return found
+        asked = dict.fromkeys([last, search_text(questions)])  # often the same
+        asked_QE = np.stack([self._encode(text) for text in asked])
+        found = [
+            (self._nearness([" ".join(sentences)], note.title, asked_QE), number, note, sentences)
+            for number, note in enumerate(notes, start=1)
+            for sentences in passages(note.text, self.settings.words)
+        ]
+        found.sort(key=lambda each: -float(each[0].max()))
+        return [
+            Passage(
+                number,
+                note.title,
+                sentences,
+                float((whole_Q + self._nearness(sentences, note.title, asked_QE)).max()) / 2,
+            )
+            for whole_Q, number, note, sentences in found[:CANDIDATES]
+        ]
+
+    def _nearness(
+        self, texts: Sequence[str], title: str, asked_QE: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Return how near the nearest of some texts of a note is to each question, [Q]."""
+        vectors_TE = np.stack([self._encode(f"{title}: {text}") for text in texts])
+        return (vectors_TE @ asked_QE.T).max(axis=0)
 
 
 def passages(text: str, words: int) -> list[tuple[str, ...]]:
