@@ -44,6 +44,12 @@ BASE = LoopConfig(
 )
 
 
+ADAPTERS = [
+    *("lora.rank=4", "loop.steps=4", "loop.save_every=2", "loop.log_every=1", "loop.threads=1"),
+    *("batch_size=4", "retention.tokens=0", "data.system_prompt=", "device=cpu"),
+]
+
+
 def run_case(folder: Path, name: str, kind: str) -> None:
     """Train one case; its folder gets the first step's gradients.safetensors as well."""
     folder = folder / kind
@@ -89,6 +95,19 @@ def commands(folder: Path, kind: str) -> None:
             training_main()
 
 
+def adapters(folder: Path, kind: str) -> None:
+    """Fine-tune adapters by the command line: FOLDER/KIND/adapters, and KIND/adapters-cut."""
+    start = ["training", "finetune", "chat", "--preset", "tiny", "--parallel", kind]
+    start += [part for setting in ADAPTERS for part in ("--set", setting)]
+    start += ["--set", f"foundation={folder / 'foundation'}"]
+    start += ["--set", f'data.files=["{folder / "chat.jsonl"}"]', "--output"]
+    cut = ("--set", "loop.stop_after=1e-9")
+    for name, *more in (("adapters",), ("adapters-cut", *cut), ("adapters-cut", "--resume")):
+        sys.argv = [*start, str(folder / kind / name), *more]
+        with contextlib.suppress(SystemExit):
+            training_main()
+
+
 def main() -> None:
     """Train every case that is named, then by the command line."""
     torch.set_num_threads(1)
@@ -99,6 +118,7 @@ def main() -> None:
     parallel.leave = lambda: None  # the commands would part and could not meet again
     for kind in ("ddp", "fsdp"):
         commands(Path(folder), kind)
+        adapters(Path(folder), kind)
     leave()
 
 

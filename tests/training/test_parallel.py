@@ -12,11 +12,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.support.parallel_worker import PLAN, run_case
-from tests.support.tiny import tiny_tokenizer
+from tests.support.parallel_worker import ADAPTERS, PLAN, run_case
+from tests.support.tiny import tiny_tokenizer, tiny_transformer
 from tests.support.tiny_task import LENGTH, MaskedBatch, RaggedSource
-from training.checkpoint import load_checkpoint
+from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from training.config import load_config
 from training.data.prepare import PrepareConfig, prepare
+from training.finetuning.chat import ChatConfig, finetune_chat
 from training.finetuning.encoder import PairBatch
 from training.parallel import ShareOfBatches, rows_of
 from training.run import Run
@@ -36,6 +38,10 @@ def torchrun(*arguments: object) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def tiny_foundation() -> Checkpoint:
+    return Checkpoint("pretrained", tiny_transformer(), tiny_tokenizer())
+
+
 def losses(directory: Path) -> list[tuple[float, float, int]]:
     rows = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
     return [(r["loss"], r["gradient_norm"], r["tokens"]) for r in rows if "loss" in r]
@@ -47,6 +53,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("parallel")
     rows = [json.dumps({"text": f"the word {n % 7} and the other {n}"}) for n in range(400)]
     (folder / "a.jsonl").write_text("\n".join(rows))
+    save_checkpoint(folder / "foundation", tiny_foundation())
+    answer = {"role": "assistant", "content": "the other word"}
+    talks = [[{"role": "user", "content": f"the word {n}"}, answer] for n in range(40)]
+    (folder / "chat.jsonl").write_text("\n".join(json.dumps({"messages": t}) for t in talks))
     config = PrepareConfig(validation_fraction=0.1)
     run = Run.create(folder / "data", "prepare", config)
     prepare([folder / "a.jsonl"], tiny_tokenizer(), config, run)
@@ -105,6 +115,29 @@ def test_torchrun_pretrains_by_the_command_line_and_resumes(kind: str, runs: Pat
     a, b = (load_checkpoint(place / "checkpoint").transformer for place in (cut, straight))
     for mine, theirs in zip(a.parameters(), b.parameters(), strict=True):
         assert torch.equal(mine, theirs)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["ddp", "fsdp"])
+def test_two_processes_train_the_adapters_that_one_trains(
+    kind: str, runs: Path, tmp_path: Path
+) -> None:
+    settings = [*ADAPTERS, f"foundation={runs / 'foundation'}"]
+    settings.append(f'data.files=["{runs / "chat.jsonl"}"]')
+    config = load_config(ChatConfig, "tiny", overrides=settings)
+    alone = Run.create(tmp_path / "alone", "chat", config, argv=[])
+    expected = finetune_chat(config, alone).transformer.state_dict()
+    before = tiny_foundation().transformer.state_dict()
+    for name in ("adapters", "adapters-cut"):
+        place = runs / kind / name
+        for ours, theirs in zip(losses(tmp_path / "alone"), losses(place), strict=True):
+            assert theirs == pytest.approx(ours, rel=1e-4)
+        found = load_checkpoint(place / "checkpoint").transformer.state_dict()
+        assert found.keys() == expected.keys()  # merged into ordinary weights
+        for key, value in expected.items():
+            torch.testing.assert_close(found[key], value, rtol=0, atol=1e-5)
+            trained = "_proj" in key
+            assert torch.equal(found[key], before[key]) != trained, key
 
 
 def test_shares_cover_every_row_once_in_order() -> None:

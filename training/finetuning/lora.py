@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.model import Transformer
+from training.parallel import whole
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,9 @@ class LoraLinear(nn.Module):
 
     def merged_weight(self) -> Tensor:
         """Return W + (alpha / rank) B A."""
-        return self.base.weight.detach() + self.scale * (self.lora_b @ self.lora_a).detach()
+        parts = (self.base.weight, self.lora_a, self.lora_b)
+        base, a, b = (whole(part.detach()) for part in parts)
+        return base + self.scale * (b @ a)
 
 
 def add_lora(transformer: Transformer, config: LoraConfig, seed: int) -> int:
@@ -77,7 +80,10 @@ def lora_config(transformer: nn.Module) -> LoraConfig | None:
 
 @torch.no_grad()
 def merged(transformer: Transformer) -> Transformer:
-    """Return the transformer without adapters; itself when it has none."""
+    """Return the transformer without adapters; itself when it has none.
+
+    Every process must call this where the weights are sharded.
+    """
     adapters = {n: m for n, m in transformer.named_modules() if isinstance(m, LoraLinear)}
     if not adapters:
         return transformer
@@ -90,7 +96,7 @@ def merged(transformer: Transformer) -> Transformer:
         if base_owner in adapters and leaf == "weight":
             state[f"{base_owner}.weight"] = adapters[base_owner].merged_weight()
         else:
-            state[name] = value
+            state[name] = whole(value)
     plain = Transformer(transformer.architecture, transformer.context_length)
     plain.to(transformer.embed_tokens.weight.device)
     plain.load_state_dict(state)
