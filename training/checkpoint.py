@@ -109,7 +109,7 @@ def _write(
     state: dict[str, Any] | None,
 ) -> None:
     transformer = checkpoint.transformer
-    config = {
+    config: dict[str, Any] = {
         "task": checkpoint.task,
         "architecture": transformer.architecture.__dict__,
         "context_length": transformer.context_length,
@@ -118,6 +118,8 @@ def _write(
         "extra": checkpoint.extra,
         "provenance": checkpoint.provenance,
     }
+    if checkpoint.classifier is not None:
+        config["pooling"] = checkpoint.classifier.pooling
     lora = lora_config(transformer)
     if lora is not None:
         config["lora"] = {"rank": lora.rank, "alpha": lora.alpha}
@@ -186,7 +188,8 @@ def load_checkpoint(directory: Path, device: torch.device | str = "cpu") -> Chec
     classifier = None
     labels = [str(label) for label in config.get("labels", [])]
     if task == "classification":
-        classifier = SequenceClassifier(transformer, len(labels)).to(device)
+        classifier = SequenceClassifier(transformer, len(labels), config.get("pooling", "last"))
+        classifier.to(device)
         classifier.score.load_state_dict(_under("score.", tensors))
     return Checkpoint(
         task=task,

@@ -109,6 +109,10 @@ class Encoder(nn.Module):
 
     def mean(self, ids_BT: Tensor, lengths_B: Tensor) -> Tensor:
         """Return the mean state [B, D] over each text's real tokens."""
-        hidden_BTD = self.hidden(ids_BT, lengths_B)
-        real = torch.arange(ids_BT.shape[1], device=ids_BT.device) < lengths_B[:, None]
-        return (hidden_BTD * real[..., None]).sum(1) / lengths_B[:, None]
+        return real_mean(self.hidden(ids_BT, lengths_B), lengths_B)
+
+
+def real_mean(hidden_BTD: Tensor, lengths_B: Tensor) -> Tensor:
+    """Return the mean [B, D] over each row's first ``lengths_B`` states."""
+    real = torch.arange(hidden_BTD.shape[1], device=hidden_BTD.device) < lengths_B[:, None]
+    return (hidden_BTD * real[..., None]).sum(1) / lengths_B[:, None]

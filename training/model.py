@@ -13,13 +13,14 @@ E head dimension, V vocabulary.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from assistant.bundle import Architecture
-from training.encoder import Encoder
+from training.encoder import Encoder, real_mean
 
 
 @dataclass(frozen=True)
@@ -228,16 +229,23 @@ def document_mask(documents_BT: Tensor) -> Tensor:
     return same & torch.ones(T, T, dtype=torch.bool, device=documents_BT.device).tril()
 
 
+Pooling = Literal["last", "mean"]
+
+
 class SequenceClassifier(nn.Module):
     """A transformer with a linear head over each sequence.
 
-    A decoder is read at the last real token, which alone has seen everything; an encoder by the
-    mean over the real tokens.
+    Args:
+        pooling: last: a decoder is read at its last real token, which alone has seen everything;
+            mean: by the mean over the real tokens, as an encoder always is.
     """
 
-    def __init__(self, transformer: Transformer | Encoder, labels: int) -> None:
+    def __init__(
+        self, transformer: Transformer | Encoder, labels: int, pooling: Pooling = "last"
+    ) -> None:
         super().__init__()
         self.transformer = transformer
+        self.pooling: Pooling = "mean" if isinstance(transformer, Encoder) else pooling
         self.score = nn.Linear(transformer.architecture.width, labels)
 
     def pooled(self, ids_BT: Tensor, lengths_B: Tensor) -> Tensor:
@@ -249,6 +257,8 @@ class SequenceClassifier(nn.Module):
         if isinstance(self.transformer, Encoder):
             return self.transformer.mean(ids_BT, lengths_B)
         hidden_BTD, _ = self.transformer.hidden(ids_BT)
+        if self.pooling == "mean":
+            return real_mean(hidden_BTD, lengths_B)
         rows = torch.arange(ids_BT.shape[0], device=ids_BT.device)
         return hidden_BTD[rows, lengths_B - 1]
 

@@ -7,7 +7,7 @@ import torch
 from assistant.bundle import Architecture
 from assistant.tokenizer import Tokenizer, TokenizerSpec
 from training.checkpoint import Checkpoint
-from training.model import SequenceClassifier, Transformer
+from training.model import Pooling, SequenceClassifier, Transformer
 
 PATTERN = r"\p{N}|'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+(?![^\s\p{N}])|\s+"
 SPECIAL = {"<|endoftext|>": 0, "<|im_start|>": 1, "<|im_end|>": 2}
@@ -60,10 +60,10 @@ def tiny_chat(**shape: int) -> Checkpoint:
     return Checkpoint("chat", tiny_transformer(**shape), tiny_tokenizer())
 
 
-def tiny_classifier(max_tokens: int = 32, **shape: int) -> Checkpoint:
+def tiny_classifier(max_tokens: int = 32, pooling: Pooling = "last", **shape: int) -> Checkpoint:
     """A spam classifier with random opinions."""
     transformer = tiny_transformer(**shape)
-    classifier = SequenceClassifier(transformer, 2).eval()
+    classifier = SequenceClassifier(transformer, 2, pooling).eval()
     torch.manual_seed(1)
     torch.nn.init.normal_(classifier.score.weight, std=0.5)
     return Checkpoint(

@@ -20,7 +20,7 @@ def same_weights(one: Checkpoint, other: Checkpoint) -> bool:
 
 
 def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
-    saved = tiny_classifier()
+    saved = tiny_classifier(pooling="mean")
     saved.provenance = {"commit": "abc"}
     save_checkpoint(tmp_path / "c", saved, {"a": torch.arange(3)}, {"step": 4})
     loaded = load_checkpoint(tmp_path / "c")
@@ -28,6 +28,7 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
     assert loaded.classifier is not None
     assert saved.classifier is not None
     assert torch.equal(saved.classifier.score.weight, loaded.classifier.score.weight)
+    assert loaded.classifier.pooling == "mean"
     assert (loaded.labels, loaded.extra, loaded.provenance) == (
         saved.labels,
         saved.extra,

@@ -243,8 +243,8 @@ def build_classification_graph(
     """Write the graph of a classifier; returns its external data files.
 
     Inputs: ``input_ids`` int64 [B, S], padded on the right; ``lengths`` int64 [B].
-    Outputs, of the last real token of each row: ``logits`` float [B, labels]; ``embedding``
-    float [B, D], the normalised hidden state that the score layer reads.
+    Outputs: ``logits`` float [B, labels]; ``embedding`` float [B, D], what the score layer reads:
+    the normalised state of each row's last real token, or the mean over its real tokens.
     """
     assert checkpoint.classifier is not None
     transformer = checkpoint.decoder
@@ -265,10 +265,15 @@ def build_classification_graph(
     last = g.node("Cast", [g.node("Sub", [columns, one])], to=INT32)
     g.node("Expand", [last, g.node("Unsqueeze", [rows, axis])], ["seqlens_k"])
     stream = b.blocks(b.embed(ids), [["", ""]] * b.a.layers)
-    index = g.node("Sub", [lengths, one])
-    index = g.node("Unsqueeze", [index, g.weight("axis.1", np.array([1], np.int64))])
-    pooled = g.node("GatherND", [stream, index], batch_dims=1)
-    pooled = b.norm(pooled, "norm", transformer.norm, "embedding")
+    axis_1 = g.weight("axis.1", np.array([1], np.int64))
+    if checkpoint.classifier.pooling == "mean":
+        states = b.norm(stream, "norm", transformer.norm)
+        real, column = g.real_tokens(ids, lengths)
+        pooled = g.mean_of_real(states, real, column, "embedding")
+    else:
+        index = g.node("Unsqueeze", [g.node("Sub", [lengths, one]), axis_1])
+        last_state = g.node("GatherND", [stream, index], batch_dims=1)
+        pooled = b.norm(last_state, "norm", transformer.norm, "embedding")
     score = checkpoint.classifier.score
     product = g.linear(pooled, "score", _array(score.weight))
     g.node("Add", [product, g.weight("score.bias", _array(score.bias))], ["logits"])

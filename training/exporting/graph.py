@@ -179,6 +179,23 @@ class Graph:
             self.node("MatMul", [x, indicator], [name])
         return name
 
+    def real_tokens(self, ids: str, lengths: str) -> tuple[str, str]:
+        """Return which of ``ids`` [B, S] are no padding, bool [B, S], and lengths [B, 1]."""
+        axis = self.weight("axis.1", np.array([1], np.int64))
+        size = self.node("Squeeze", [self.node("Shape", [ids], start=1)])
+        bounds = [self.weight(f"number.{value}", np.array(value, np.int64)) for value in (0, 1)]
+        places = self.node("Range", [bounds[0], size, bounds[1]])
+        column = self.node("Unsqueeze", [lengths, axis])
+        return self.node("Less", [places, column]), column
+
+    def mean_of_real(self, states: str, real: str, lengths: str, output: str) -> str:
+        """Average ``states`` [B, S, D] over the real tokens: [B, D]; see ``real_tokens``."""
+        axis = self.weight("axis.1", np.array([1], np.int64))
+        weights = self.node("Unsqueeze", [self.node("Cast", [real], to=TensorProto.FLOAT), axis])
+        total = self.node("Squeeze", [self.node("MatMul", [weights, states]), axis])
+        count = self.node("Cast", [lengths], to=TensorProto.FLOAT)
+        return self.node("Div", [total, count], [output])
+
     def save(self, path: Path) -> list[Path]:
         """Write ``path`` and its external data files; returns the latter."""
         base = _ExternalFiles(path, "")

@@ -140,6 +140,7 @@ def finetune_classifier(
         "foundation": foundation,
         "data": hashes,
         "normalizer": config.data.normalizer,
+        "pooling": classifier.pooling,
         "commit": commit(),
         "seed": config.seed,
         "sources": _counts(splits.train),
@@ -221,8 +222,10 @@ def _start(
             )
         named = checkpoint.provenance.get("foundation", Path(config.foundation).name)
         foundation = f"{checkpoint.task} checkpoint of {named}"
-        if checkpoint.classifier is not None and checkpoint.labels == list(config.data.labels):
-            return checkpoint.classifier, tokenizer, foundation  # goes on, head included
+        before = checkpoint.classifier
+        alike = isinstance(found, Encoder) or (before and before.pooling == config.pooling)
+        if before is not None and alike and checkpoint.labels == list(config.data.labels):
+            return before, tokenizer, foundation  # goes on, head included
     else:
         tokenizer = _tokenizer(config, train_texts, run)
         architecture = config.model.architecture(tokenizer.vocabulary_size)
@@ -230,7 +233,7 @@ def _start(
         fresh.initialize(config.seed)
         transformer = fresh
         foundation = "fresh weights"
-    classifier = SequenceClassifier(transformer, len(config.data.labels))
+    classifier = SequenceClassifier(transformer, len(config.data.labels), config.pooling)
     # not the seed of the embedding, whose first rows would be the head's then
     generator = torch.Generator().manual_seed(config.seed + 2**32)
     with torch.no_grad():  # small, so that the first probabilities are near one half

@@ -8,6 +8,7 @@ from typing import ClassVar
 from training.finetuning.augmentation import Augmentation
 from training.finetuning.labelled_text import TextData
 from training.loop import LoopConfig
+from training.model import Pooling
 from training.precision import Precision
 from training.pretraining.config import ModelConfig
 
@@ -54,6 +55,9 @@ class ClassifierConfig:
     """Changes to training texts."""
     train_layers: int = -1
     """Blocks at the end that are trained; -1: all of them and the embedding, 0: the head alone."""
+    pooling: Pooling = "last"
+    """What the head reads of a decoder: its last real token, or the mean over all. An encoder is
+    always read by the mean."""
     max_tokens: int = 256
     """Tokens read at once; a longer text is cut to head and tail in training and read in several
     windows afterwards."""

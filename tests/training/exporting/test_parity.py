@@ -63,9 +63,10 @@ def test_quantized_graph_equals_torch_with_the_dequantized_weights(tmp_path, sha
     assert divergence < 0.01
 
 
+@pytest.mark.parametrize("pooling", ["last", "mean"])
 @pytest.mark.parametrize("quantization", ["float32", "int8"])
-def test_classification_graph_equals_torch_whatever_the_batch(tmp_path, quantization):
-    checkpoint = tiny_classifier()
+def test_classification_graph_equals_torch_whatever_the_batch(tmp_path, quantization, pooling):
+    checkpoint = tiny_classifier(pooling=pooling)
     bundle = export_bundle(checkpoint, tmp_path / "b", "b", quantization=quantization)
     classifier = OnnxClassifier(bundle, threads=1)
     texts = ["", "a", "the other thing", "free money " * 2, "x" * 25]
@@ -83,9 +84,10 @@ def test_classification_graph_equals_torch_whatever_the_batch(tmp_path, quantiza
     np.testing.assert_allclose(classifier.margins(windows), one_by_one, atol=1e-4)
 
 
+@pytest.mark.parametrize("pooling", ["last", "mean"])
 @pytest.mark.parametrize("quantization", ["float32", "int8"])
-def test_embedding_is_what_torchs_score_layer_reads(tmp_path, quantization):
-    checkpoint = tiny_classifier()
+def test_embedding_is_what_torchs_score_layer_reads(tmp_path, quantization, pooling):
+    checkpoint = tiny_classifier(pooling=pooling)
     bundle = export_bundle(checkpoint, tmp_path / "b", "b", quantization=quantization)
     classifier = OnnxClassifier(bundle, threads=1)
     texts = ["", "a", "free money " * 2, "the quick brown fox jumps over the lazy dog " * 4]

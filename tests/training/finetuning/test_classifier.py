@@ -32,15 +32,18 @@ from training.finetuning.classifier_report import (
 from training.finetuning.labelled_text import LabelledText, TextData
 from training.finetuning.length_buckets import TextBatch, pad, pad_windows
 from training.finetuning.scoring import CheckpointClassifier, window_margins
-from training.model import SequenceClassifier
+from training.model import Pooling, SequenceClassifier
+from training.optimizer import OptimizerConfig
 from training.run import Paused, Run
 
 Write = Callable[[str, list[dict[str, Any]]], Path]
 
 
+@pytest.mark.parametrize("pooling", ["last", "mean"])
 def test_padding_and_batch_mates_leave_the_logits_unchanged(
-    classifier: SequenceClassifier, tokenizer: Tokenizer
+    classifier: SequenceClassifier, tokenizer: Tokenizer, pooling: Pooling
 ) -> None:
+    classifier.pooling = pooling
     rows = [tokenizer.encode("call me later "[: 3 * n] * 3) for n in range(1, 6)]
     alone = torch.cat([classifier(*pad([row])) for row in rows])
     torch.testing.assert_close(classifier(*pad(rows)), alone, rtol=1e-4, atol=1e-5)
@@ -72,6 +75,42 @@ def test_the_shipped_graphs_margins_are_the_checkpoints_rounded(
     assert [len(own) for own in shipped] == [len(own) for own in exact]
     for ours, theirs in zip(exact, shipped, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=0.05)
+
+
+def test_a_mean_is_that_of_the_normed_states(
+    classifier: SequenceClassifier, tokenizer: Tokenizer
+) -> None:
+    classifier.pooling = "mean"
+    row = tokenizer.encode("call me later")
+    states, _ = classifier.transformer.hidden(torch.tensor([row]))
+    pooled = classifier.pooled(*pad([row, row * 2]))[0]
+    torch.testing.assert_close(pooled, states[0].mean(0), rtol=1e-4, atol=1e-5)
+
+
+def test_a_head_goes_on_only_with_the_pooling_it_was_trained_with(
+    write_rows: Write, tmp_path: Path
+) -> None:
+    path = write_rows("m.jsonl", _mail(300))
+    config = _config(path, loop={"steps": 2}, baselines=False, pooling="mean")
+    first, report = finetune_classifier(
+        config, Run.create(tmp_path / "first", "classifier", config, argv=[])
+    )
+    assert first.classifier is not None
+    assert first.classifier.pooling == first.provenance["pooling"] == "mean"
+    assert report["test"]["all"]["n"] > 0
+    checkpoint = str(tmp_path / "first" / "checkpoint")
+    rate = OptimizerConfig(learning_rate=1e-9)
+    for pooling in ("mean", "last"):
+        loop = {"steps": 1, "optimizer": rate}
+        config = _config(path, loop=loop, baselines=False, pooling=pooling, foundation=checkpoint)
+        run = Run.create(tmp_path / pooling, "classifier", config, argv=[])
+        again, _ = finetune_classifier(config, run)
+        assert again.classifier is not None
+        assert again.classifier.pooling == pooling
+        same = torch.allclose(
+            again.classifier.score.weight, first.classifier.score.weight, atol=1e-6
+        )
+        assert same == (pooling == "mean")
 
 
 def test_one_batch_can_be_learned_by_heart(
