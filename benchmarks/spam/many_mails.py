@@ -25,10 +25,11 @@ BATCH = 64
 
 
 def judge_mailbox(mailbox: str, results: str) -> tuple[str, int]:
-    """Judge every message of a mailbox; returns the result file and how many there were.
+    """Judge every message of a mailbox; returns the result file and how many rows it has.
 
-    The file appears when it is complete.
+    What cannot be read is a row with ``error``. The file appears when it is complete.
     """
+    from assistant.plugin_api import BadInputError
     from plugins.email_spam.canonical import canonical_text
     from plugins.email_spam.checker import load_checker
     from plugins.email_spam.checking import has_text
@@ -42,10 +43,16 @@ def judge_mailbox(mailbox: str, results: str) -> tuple[str, int]:
     # one core a worker: many small jobs beat one job on many cores
     os.environ.setdefault("FRONTDESK_THREADS", "1")
     checker = load_checker()  # the bundle itself is loaded once a process
-    mails = iter_mails(mailbox, None, lambda source, error: None)
     count = 0
     unfinished = target.with_suffix(f".{os.getpid()}.tmp")
     with open(unfinished, "w", encoding="utf-8") as file:
+
+        def on_error(source: str, error: BadInputError) -> None:
+            nonlocal count
+            file.write(json.dumps({"source": source, "error": error.message}) + "\n")
+            count += 1
+
+        mails = iter_mails(mailbox, None, on_error)
         while batch := list(islice(mails, BATCH)):
             scores = checker.classifier.score([canonical_text(mail) for _, mail in batch])
             for (source, mail), score in zip(batch, scores, strict=True):

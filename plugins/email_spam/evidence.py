@@ -20,13 +20,16 @@ from plugins.email_spam.facts import quote, sentences, unwrap
 from plugins.email_spam.links import defang_host, host_of
 from plugins.email_spam.mail import Mail
 
-MAX_SPANS = 20
+# An answer should come within a second: long mail is taken apart into fewer pieces, so that all
+# variants together have about so many characters (2,500 tokens).
+CHARACTERS = 10_000
+FEWEST_SPANS, MAX_SPANS = 8, 20
 MAX_LINK_HOSTS = 5
-LONG_BODY = 1500  # characters; of longer mail only the most telling stretch is explained
-STRETCH = 1000
+LONG_BODY = 900  # characters; of longer mail only the most telling stretch is explained
+STRETCH = 600  # fits one window, with sender and subject
 MAX_REASONS = 6
 NOTICEABLE = 0.1  # of log-odds
-SUBSETS = 32
+SUBSETS = 32  # at most
 MAX_SHOWN = 2400  # characters of passages
 
 
@@ -84,7 +87,8 @@ def _by_subsets(mail: Mail, spans: list[_Span], classifier: Classifier) -> list[
     import numpy as np
 
     random = np.random.default_rng(0)
-    removed = random.random((SUBSETS, len(spans))) < 0.5
+    count = min(SUBSETS, 2 * _affordable(mail))  # each is about half the mail
+    removed = random.random((count, len(spans))) < 0.5
     removed[0] = False
     variants = []
     for row in removed:
@@ -94,7 +98,7 @@ def _by_subsets(mail: Mail, spans: list[_Span], classifier: Classifier) -> list[
         variants.append(variant)
     scores = np.array(_scored(variants, classifier))
     # ridge, so that pieces which always went together share what they did together
-    design = np.column_stack([~removed, np.ones(SUBSETS)]).astype(float)
+    design = np.column_stack([~removed, np.ones(count)]).astype(float)
     penalty = np.diag([1.0] * len(spans) + [0.0])
     solution = np.linalg.solve(design.T @ design + penalty, design.T @ scores)
     return [float(weight) for weight in solution[:-1]]
@@ -149,7 +153,7 @@ def _spans(mail: Mail) -> list[_Span]:
         longest_first = sorted(urls, key=len, reverse=True)
         remove = partial(_without_links, urls=longest_first)
         spans.append(_Span(f"The link to {defang_host(host)}", "", remove))
-    left = MAX_SPANS - len(spans)
+    left = max(1, _affordable(mail) - len(spans))
     pieces = sentences(mail.body)
     if len(pieces) > left:
         pieces = _grouped(pieces, max(1, math.ceil(len(mail.body) / left)))
@@ -157,6 +161,12 @@ def _spans(mail: Mail) -> list[_Span]:
         for piece in pieces[:left]:
             spans.append(_Span("This passage", quote(piece), partial(_without, piece=piece), piece))
     return spans
+
+
+def _affordable(mail: Mail) -> int:
+    """Return how many variants of a mail may be scored."""
+    length = len(mail.sender_name) + len(mail.subject) + len(mail.body)
+    return min(MAX_SPANS, max(FEWEST_SPANS, CHARACTERS // max(1, length)))
 
 
 def _without_sender(mail: Mail) -> Mail:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from plugins.email_spam.evidence import MAX_SPANS, SUBSETS, explain
+import pytest
+
+from plugins.email_spam.evidence import CHARACTERS, MAX_SPANS, SUBSETS, explain
 from plugins.email_spam.mail import Mail
 from plugins.email_spam.reading import read_message
 from tests.support.words import WordClassifier
@@ -51,10 +53,13 @@ def test_long_mail_is_explained_by_its_most_telling_stretch() -> None:
     assert len(classifier.texts) < 60
 
 
-def test_the_work_is_bounded() -> None:
+@pytest.mark.parametrize("sentences", [10, 40, 75, 100, 300])
+def test_the_work_is_bounded(sentences: int) -> None:
     classifier = WordClassifier()
-    explain(Mail(subject="s", body="Send a fee. " * 100), classifier)
-    assert len(classifier.texts) <= MAX_SPANS + 1 + SUBSETS
+    explain(Mail(subject="s", body="Send a fee. " * sentences), classifier)
+    assert len(classifier.texts) <= MAX_SPANS + 1 + SUBSETS + sentences // 50
+    read = sum(map(len, classifier.texts))
+    assert read <= 2.5 * CHARACTERS + 12 * sentences  # both stages, and looking for the stretch
 
 
 def test_in_a_mail_that_says_it_many_times_each_piece_gets_its_mean_effect() -> None:
