@@ -52,7 +52,7 @@ class Bundle:
         chat: for chat: ``system_prompt``, ``stop_tokens``, ``generation`` defaults.
         classification: for classifiers: ``labels``, ``positive``, ``threshold``, ``unsure``
             [low, high], ``calibration`` {temperature, bias}, ``windows`` {tokens, stride, pool,
-            later_penalty, head_share}.
+            later_penalty, head_share, repeat_head}, see ``assistant.engine.windows``.
         handbook: for chat, if it has one: ``files``, ``threshold``, ``margin`` and so on, see
             ``assistant.handbook``; the model reads entries that fit before it answers.
         golden: recorded outputs that ``models verify`` compares with.

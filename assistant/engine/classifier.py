@@ -14,51 +14,14 @@ from numpy.typing import NDArray
 from assistant.bundle import Bundle, find_bundle
 from assistant.engine.runtime import open_session
 from assistant.engine.threads import available_cores
+from assistant.engine.windows import Windows, discount_later
 from assistant.errors import ModelError
 from assistant.plugin_api import Score
-from assistant.tokenizer import END_OF_TEXT, Tokenizer
 
 # At most this many tokens a batch, padding included: one full window, or some short ones. What a
 # layer computes then fits a core's cache, and there are enough batches for every core.
 BATCH_TOKENS = 256
 EMBEDDING = "embedding"  # name of the graph's second output; older bundles lack it
-
-
-def encode_windows(
-    text: str, tokenizer: Tokenizer, tokens: int, stride: int, head_share: float = 0.0
-) -> list[list[int]]:
-    """Cut a text into windows of at most ``tokens`` ids, each closed by END_OF_TEXT.
-
-    The closing token is where a decoder is read: it has seen the whole window. An empty text
-    is one window of that token alone. Training encodes with this same function.
-
-    Args:
-        stride: ids from the start of one window to that of the next.
-        head_share: above 0, a text of several windows gets one more in front: this share of it
-            the text's beginning, the rest its end, which is how training reads long texts.
-    """
-    end = tokenizer.special(END_OF_TEXT)
-    ids = tokenizer.encode(text)
-    room = tokens - 1
-    starts = [0]
-    while starts[-1] + room < len(ids):
-        starts.append(starts[-1] + stride)
-    # the last window ends with the text and is as long as the others: short tails say little
-    starts[-1] = max(0, len(ids) - room) if len(starts) > 1 else 0
-    windows = [[*ids[start : start + room], end] for start in starts]
-    if head_share > 0 and len(windows) > 1:
-        head = round(room * head_share)
-        windows.insert(0, [*ids[:head], *ids[len(ids) - (room - head) :], end])
-    return windows
-
-
-def discount_later(margins: NDArray[np.float64], penalty: float) -> NDArray[np.float64]:
-    """Return the margins of one text's windows, those after the first lowered by ``penalty``.
-
-    A passage from the middle has no sender, no subject and no beginning: footers and quotes of
-    good mail look worse than they are, so a later window needs more to convict.
-    """
-    return np.concatenate([margins[:1], margins[1:] - penalty])
 
 
 def similar_lengths(lengths: Sequence[int], tokens: int) -> list[list[int]]:
@@ -98,10 +61,7 @@ class OnnxClassifier:
             self._unsure = (float(low), float(high))
             self._temperature = float(facts["calibration"]["temperature"])
             self._bias = float(facts["calibration"]["bias"])
-            self.window_tokens = int(facts["windows"]["tokens"])
-            self.stride = int(facts["windows"]["stride"])
-            self._later_penalty = float(facts["windows"].get("later_penalty", 0.0))
-            self._head_share = float(facts["windows"].get("head_share", 0.0))
+            self.windows = Windows.of(facts["windows"])
         except (KeyError, ValueError, TypeError) as error:
             raise ModelError(
                 f"The model {bundle.name} lacks what a classifier needs ({error!r})",
@@ -145,14 +105,18 @@ class OnnxClassifier:
 
     def margins(self, windows: Sequence[Sequence[int]]) -> NDArray[np.float64]:
         """Return logit(positive) - logit(other) of each window, uncalibrated."""
-        return self._read(windows, None)
+        return self._read(windows, 0)[0]
 
     def score(self, texts: Sequence[str]) -> list[Score]:
-        """Return a calibrated score for each text; the worst window counts."""
+        """Return a calibrated score for each text; the worst window counts.
+
+        Where the first one reaches the bundle's threshold the others are not read: they could
+        change no verdict, and reading them takes long.
+        """
         return self._score(texts, 0)
 
     def embed(self, texts: Sequence[str]) -> list[Score]:
-        """Return scores with the embedding, float32 [D], of each text's worst window.
+        """Return scores with the embedding, float32 [D], of the window that decided each.
 
         Raises:
             ModelError: the bundle was exported without embeddings.
@@ -166,50 +130,59 @@ class OnnxClassifier:
         return self._score(texts, width)
 
     def _score(self, texts: Sequence[str], width: int) -> list[Score]:
-        cut = [
-            encode_windows(text, self.tokenizer, self.window_tokens, self.stride, self._head_share)
-            for text in texts
+        cut = [self.windows.cut(text, self.tokenizer) for text in texts]
+        first = self._read([windows[0] for windows in cut], width)
+        convicted = self._probability(first[0]) >= self._threshold
+        read_on = [len(windows) > 1 for windows in cut] & ~convicted
+        unread = [
+            w for windows, more in zip(cut, read_on, strict=True) if more for w in windows[1:]
         ]
-        flat = [window for windows in cut for window in windows]
-        vectors = np.zeros((len(flat), width), np.float32) if width else None
-        margins = self._read(flat, vectors)
+        later = self._read(unread, width)
         scores: list[Score] = []
         start = 0
-        for windows in cut:
-            own = discount_later(margins[start : start + len(windows)], self._later_penalty)
-            probabilities = 1 / (1 + np.exp(-(own / self._temperature + self._bias)))
-            found = tuple(float(p) for p in probabilities)
-            tokens = sum(len(window) for window in windows)
-            vector = None if vectors is None else vectors[start + int(own.argmax())].copy()
+        for index, windows in enumerate(cut):
+            margins, vectors = (part[index : index + 1] for part in first)
+            if read_on[index]:
+                stop = start + len(windows) - 1
+                margins = np.concatenate([margins, later[0][start:stop]])
+                vectors = np.concatenate([vectors, later[1][start:stop]])
+                start = stop
+            own = discount_later(margins, self.windows.later_penalty)
+            found = tuple(self._probability(own).tolist())
+            tokens = sum(len(window) for window in windows[: len(found)])
+            vector = vectors[int(own.argmax())].copy() if width else None
             scores.append(Score(max(found), found, tokens, vector))
-            start += len(windows)
         return scores
 
+    def _probability(self, margins: NDArray[np.float64]) -> NDArray[np.float64]:
+        return 1 / (1 + np.exp(-(margins / self._temperature + self._bias)))
+
     def _read(
-        self, windows: Sequence[Sequence[int]], vectors: NDArray[np.float32] | None
-    ) -> NDArray[np.float64]:
-        """Return the margin of each window; fill ``vectors`` [N, D] with their embeddings."""
-        result = np.zeros(len(windows))
+        self, windows: Sequence[Sequence[int]], width: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+        """Return each window's margin [N] and embedding [N, width]; width is 0 for none."""
+        margins = np.zeros(len(windows))
+        vectors = np.zeros((len(windows), width), np.float32)
         batches = similar_lengths([len(window) for window in windows], BATCH_TOKENS)
-        run = partial(self._run, windows=windows, result=result, vectors=vectors)
+        run = partial(self._run, windows=windows, margins=margins, vectors=vectors)
         if len(batches) == 1:
             run(batches[0])
         else:
             deque(self._pool.map(run, batches), maxlen=0)  # raises what a batch raised
-        return result
+        return margins, vectors
 
     def _run(
         self,
         batch: list[int],
         windows: Sequence[Sequence[int]],
-        result: NDArray[np.float64],
-        vectors: NDArray[np.float32] | None,
+        margins: NDArray[np.float64],
+        vectors: NDArray[np.float32],
     ) -> None:
         lengths = np.array([len(windows[index]) for index in batch], np.int64)
         ids = np.zeros((len(batch), lengths.max()), np.int64)
         for row, index in enumerate(batch):
             ids[row, : lengths[row]] = windows[index]
-        wanted = ["logits"] if vectors is None else ["logits", EMBEDDING]
+        wanted = ["logits", EMBEDDING] if vectors.shape[1] else ["logits"]
         try:
             logits, *more = self._session.run(wanted, {"input_ids": ids, "lengths": lengths})
         except Exception as error:  # onnxruntime has no common base class
@@ -218,8 +191,8 @@ class OnnxClassifier:
         margin = logits[:, self._positive] - logits[:, 1 - self._positive]
         if not np.isfinite(margin).all():
             raise ModelError(f"The model {self.name} computed scores that are no numbers")
-        result[batch] = margin
-        if vectors is not None:
+        margins[batch] = margin
+        if more:
             vectors[batch] = more[0]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from assistant.plugin_api import Classifier
 from training.evaluation.metrics import bootstrap_intervals, reliability
+from training.finetuning.augmentation import diluted
 from training.finetuning.classifier_report import by_source, is_positive
 from training.finetuning.labelled_text import LabelledText
 
@@ -43,14 +44,6 @@ def evaluate_classifier(classifier: Classifier, texts: Sequence[LabelledText]) -
             for i in worst
         },
     }
-
-
-def diluted(text: str, innocent: str, in_front: bool) -> str:
-    """Return the text with innocent words behind or in front of its body, headers on top."""
-    head, blank, body = text.partition("\n\n")
-    if not blank:
-        head, body = "", text
-    return head + blank + (f"{innocent}\n{body}" if in_front else f"{body}\n{innocent}")
 
 
 def dilution_figures(

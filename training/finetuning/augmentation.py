@@ -6,11 +6,13 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from assistant.engine.classifier import encode_windows
+from assistant.engine.windows import Windows, encode_windows
 from assistant.tokenizer import END_OF_TEXT, Tokenizer
 
 HEAD_SHARE = 0.75
 """Share of the tokens of a long text that its head gets; the tail gets the rest."""
+REPEAT_SHARE = 3 / 16
+"""Share of a later window that the text's first paragraph, sender and subject, gets at most."""
 _CHARACTERS_PER_TOKEN = 24
 """Text beyond this many characters a token cannot reach the head or the tail."""
 
@@ -49,15 +51,19 @@ def drop_headers(text: str, names: Sequence[str]) -> str:
 
 def dilute(text: str, innocent: str, draw: random.Random, longest: int = 600) -> str:
     """Return the text with a passage of another's body before or behind its own body."""
-    head, blank, body = text.partition("\n\n")
-    if not blank:
-        head, body = "", text
     passage = innocent.partition("\n\n")[2] or innocent
     length = draw.randint(80, max(80, longest))
     start = draw.randint(0, max(0, len(passage) - length))
     passage = passage[start : start + length].strip()
-    parts = [body, passage] if draw.random() < 0.5 else [passage, body]
-    return head + blank + "\n".join(parts)
+    return diluted(text, passage, in_front=draw.random() >= 0.5)
+
+
+def diluted(text: str, innocent: str, in_front: bool) -> str:
+    """Return the text with innocent words behind or in front of its body, headers on top."""
+    head, blank, body = text.partition("\n\n")
+    if not blank:
+        head, body = "", text
+    return head + blank + (f"{innocent}\n{body}" if in_front else f"{body}\n{innocent}")
 
 
 def head_and_tail(text: str, tokenizer: Tokenizer, tokens: int) -> list[int]:
@@ -71,14 +77,18 @@ def head_and_tail(text: str, tokenizer: Tokenizer, tokens: int) -> list[int]:
     return [*ids, end]
 
 
+def windows_of(tokens: int) -> Windows:
+    """Return how inference reads texts of more than ``tokens`` tokens."""
+    repeat_head = round(tokens * REPEAT_SHARE)
+    return Windows(tokens, tokens - 1, head_share=HEAD_SHARE, repeat_head=repeat_head)
+
+
 def some_windows(
     text: str, tokenizer: Tokenizer, tokens: int, count: int, draw: random.Random
 ) -> list[list[int]]:
     """Encode at most ``count`` of the windows in which inference reads the text, the first among
     them: its head and tail."""
-    first, *others = encode_windows(
-        _within_reach(text, tokens), tokenizer, tokens, tokens - 1, HEAD_SHARE
-    )
+    first, *others = windows_of(tokens).cut(_within_reach(text, tokens), tokenizer)
     return [first, *draw.sample(others, min(count - 1, len(others)))]
 
 

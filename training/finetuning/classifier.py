@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from training.datasets.splits import unit_interval
 from training.device import choose_device
 from training.encoder import Encoder
 from training.evaluation.metrics import roc_auc
-from training.finetuning.augmentation import HEAD_SHARE, head_and_tail
+from training.finetuning.augmentation import head_and_tail, windows_of
 from training.finetuning.classifier_config import ClassifierConfig
 from training.finetuning.classifier_report import Split, calibrate_and_report
 from training.finetuning.labelled_text import LabelledText, SplitTexts, load_texts
@@ -158,12 +159,7 @@ def finetune_classifier(
     )
     metrics = train(classifier, task, source, config.loop, run, resume)
     checkpoint = load_checkpoint(run.checkpoint, device)
-    windows = {
-        "tokens": config.max_tokens,
-        "stride": config.max_tokens - 1,  # side by side
-        "pool": "max",
-        "head_share": HEAD_SHARE,  # the first window is what training mostly read
-    }
+    windows = asdict(windows_of(config.max_tokens)) | {"pool": "max"}
     checkpoint.extra = {"positive": config.data.labels[-1], "windows": windows}
     sets: dict[Split, list[LabelledText]] = {
         "validation": splits.validation,

@@ -11,12 +11,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from assistant.engine.classifier import discount_later, encode_windows
+from assistant.engine.windows import Windows
 from training.checkpoint import Checkpoint
 from training.evaluation.metrics import (
     bootstrap_intervals,
     classification_metrics,
-    recall_at_fpr,
     reliability,
 )
 from training.finetuning.baselines import Baseline, logistic_regression, majority
@@ -29,19 +28,15 @@ from training.finetuning.calibration import (
 )
 from training.finetuning.classifier_config import ClassifierConfig, DecisionConfig
 from training.finetuning.labelled_text import LabelledText
+from training.finetuning.pooling import POSITIVE, choose_later_penalty, largest, padded_texts
 from training.finetuning.scoring import text_margins
 
 Split = Literal["validation", "test", "left out"]
-POSITIVE = 1
 
 
 def is_positive(texts: Sequence[LabelledText]) -> NDArray[np.bool_]:
     """Return which texts carry the positive label."""
     return np.array([text.label == POSITIVE for text in texts], bool)
-
-
-LATER_PENALTIES = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
-"""Penalties of windows after the first that are tried, in margin units."""
 
 
 def shipped_margins(
@@ -64,36 +59,11 @@ def margins_of(
 ) -> list[NDArray[np.float64]]:
     """Return the margins of each text's windows, cut as at runtime."""
     assert checkpoint.classifier is not None
-    windows = checkpoint.extra["windows"]
-    cut = [
-        encode_windows(
-            text.text,
-            checkpoint.tokenizer,
-            windows["tokens"],
-            windows["stride"],
-            windows.get("head_share", 0.0),
-        )
-        for text in texts
-    ]
+    windows = Windows.of(checkpoint.extra["windows"])
+    cut = [windows.cut(text.text, checkpoint.tokenizer) for text in texts]
     if as_shipped:
         return shipped_margins(checkpoint, cut)
     return text_margins(checkpoint.classifier, cut)
-
-
-def largest(margins: Sequence[NDArray[np.float64]], later_penalty: float) -> NDArray[np.float64]:
-    """Return the margin that counts of each text: the largest, later windows discounted."""
-    return np.array([discount_later(own, later_penalty).max() for own in margins])
-
-
-def choose_later_penalty(
-    positive: NDArray[np.bool_], margins: Sequence[NDArray[np.float64]], budget: float
-) -> float:
-    """Return the smallest penalty with the best recall within a false-positive budget."""
-
-    def recall(penalty: float) -> float:
-        return recall_at_fpr(positive, largest(margins, penalty), budget)
-
-    return max(LATER_PENALTIES, key=lambda penalty: (round(recall(penalty), 4), -penalty))
 
 
 def decide(
@@ -162,8 +132,9 @@ def calibrate_and_report(
         for name, texts in filled.items()
     }
     positive = is_positive(filled["validation"])
+    padded = margins_of(checkpoint, padded_texts(filled["validation"]), config.decision.as_shipped)
     penalty = choose_later_penalty(
-        positive, by_window["validation"], config.decision.false_positive_budget
+        positive, by_window["validation"], padded, config.decision.false_positive_budget
     )
     checkpoint.extra["windows"]["later_penalty"] = penalty
     margins = {name: largest(own, penalty) for name, own in by_window.items()}

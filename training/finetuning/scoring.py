@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from assistant.engine.classifier import discount_later, encode_windows
+from assistant.engine.windows import Windows, discount_later
 from assistant.plugin_api import Score
 from training.checkpoint import Checkpoint
 from training.device import autocast
@@ -44,7 +44,7 @@ def window_margins(
 def text_margins(
     classifier: SequenceClassifier, cut: Sequence[Sequence[Sequence[int]]]
 ) -> list[NDArray[np.float64]]:
-    """Return the margins of each text's windows, for texts cut by ``encode_windows``."""
+    """Return the margins of each text's windows, for texts cut by ``Windows.cut``."""
     if not cut:
         return []
     was_training = classifier.training
@@ -71,9 +71,7 @@ class CheckpointClassifier:
             self.threshold = float(facts["threshold"])
             low, high = facts["unsure"]
             self.unsure = (float(low), float(high))
-            self._tokens, self._stride = facts["windows"]["tokens"], facts["windows"]["stride"]
-            self._later_penalty = float(facts["windows"].get("later_penalty", 0.0))
-            self._head_share = float(facts["windows"].get("head_share", 0.0))
+            self._windows = Windows.of(facts["windows"])
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"{name} holds no calibrated classifier: its training has not ended; "
@@ -85,13 +83,12 @@ class CheckpointClassifier:
         """Return a calibrated score for each text; the worst window counts."""
         classifier, tokenizer = self._checkpoint.classifier, self._checkpoint.tokenizer
         assert classifier is not None
-        cut = [
-            encode_windows(text, tokenizer, self._tokens, self._stride, self._head_share)
-            for text in texts
-        ]
+        cut = [self._windows.cut(text, tokenizer) for text in texts]
         scores = []
         for windows, margins in zip(cut, text_margins(classifier, cut), strict=True):
-            p = self.calibration.probability(discount_later(margins, self._later_penalty))
-            tokens = sum(len(window) for window in windows)
+            p = self.calibration.probability(discount_later(margins, self._windows.later_penalty))
+            if p[0] >= self.threshold:
+                p = p[:1]  # the runtime does not read on
+            tokens = sum(len(window) for window in windows[: len(p)])
             scores.append(Score(float(p.max()), tuple(p.tolist()), tokens))
         return scores

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from assistant.engine.classifier import discount_later, load_classifier
+from assistant.engine.classifier import load_classifier
+from assistant.engine.windows import discount_later
 from assistant.tokenizer import Tokenizer
 from training.checkpoint import Checkpoint
 from training.evaluation.command import evaluate
@@ -14,19 +15,26 @@ from training.exporting.export import export_bundle
 from training.finetuning.scoring import CheckpointClassifier
 from training.model import SequenceClassifier
 
-TEXTS = ["", "call me later", "claim the free prize now " * 30, "open the settings and " * 12]
+TEXTS = ["", "call me later", "claim the free prize now " * 30, "open the settings and " * 12,
+         "call\n\n" + "me later " * 30]  # fmt: skip
 
 
+@pytest.mark.parametrize("repeat_head", [0, 6])
 @pytest.mark.parametrize("later_penalty", [0.0, 1.5])
 def test_scores_of_bundle_and_checkpoint_are_equal_window_by_window(
-    classifier: SequenceClassifier, tokenizer: Tokenizer, tmp_path: Path, later_penalty: float
+    classifier: SequenceClassifier,
+    tokenizer: Tokenizer,
+    tmp_path: Path,
+    later_penalty: float,
+    repeat_head: int,
 ) -> None:
+    windows = {"tokens": 32, "stride": 24, "pool": "max", "later_penalty": later_penalty}
     extra = {
         "positive": "spam",
         "threshold": 0.6,
         "unsure": [0.4, 0.6],
         "calibration": {"temperature": 0.1, "bias": 0.1},
-        "windows": {"tokens": 32, "stride": 24, "pool": "max", "later_penalty": later_penalty},
+        "windows": windows | {"head_share": 0.75 * (repeat_head > 0), "repeat_head": repeat_head},
         "metrics": {},
     }
     checkpoint = Checkpoint(

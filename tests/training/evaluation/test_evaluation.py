@@ -31,9 +31,10 @@ from training.evaluation.chat import (
     perplexity,
     reading_answerer,
 )
-from training.evaluation.classification import diluted, dilution_figures, evaluate_classifier
+from training.evaluation.classification import dilution_figures, evaluate_classifier
 from training.evaluation.command import command
 from training.evaluation.report import table, to_markdown, write_report
+from training.finetuning.augmentation import diluted
 from training.finetuning.conversations import Dialogue
 from training.finetuning.labelled_text import LabelledText
 from training.model import SequenceClassifier, Transformer

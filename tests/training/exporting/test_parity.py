@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from assistant.bundle import damaged_files, file_sha256, load_bundle
-from assistant.engine.classifier import OnnxClassifier, encode_windows
+from assistant.engine.classifier import OnnxClassifier
 from assistant.engine.generator import TextGenerator
+from assistant.engine.windows import encode_windows
 from assistant.errors import ModelError
 from tests.support.tiny import tiny_chat, tiny_classifier, tiny_tokenizer
 from training.checkpoint import Checkpoint
@@ -131,7 +132,9 @@ def test_the_revision_is_that_of_the_weights(tmp_path):
 
 
 def test_scores_are_calibrated_and_the_worst_window_counts(tmp_path):
-    bundle = export_bundle(tiny_classifier(), tmp_path / "b", "b", quantization="float32")
+    checkpoint = tiny_classifier()
+    checkpoint.extra |= {"threshold": 0.999, "unsure": [0.3, 0.999]}  # nothing convicts at once
+    bundle = export_bundle(checkpoint, tmp_path / "b", "b", quantization="float32")
     classifier = OnnxClassifier(bundle, threads=1)
     text = "the quick brown fox jumps over the lazy dog and on and on " * 3
     windows = encode_windows(text, tiny_tokenizer(), 32, 16)
@@ -191,14 +194,18 @@ def test_files_are_split_below_the_limit(tmp_path, monkeypatch):
     assert TextGenerator(bundle, threads=1).forward([5, 6]).shape == (1, 269)
 
 
-def test_a_long_text_is_read_head_and_tail_first_and_then_in_windows():
-    text = "abcdefghij" * 20
-    tokenizer = tiny_tokenizer()
-    plain = encode_windows(text, tokenizer, 32, 31)
-    first, *others = encode_windows(text, tokenizer, 32, 31, 0.75)
-    ids = tokenizer.encode(text)
-    assert others == plain
-    assert first == [*ids[:23], *ids[-8:], plain[0][-1]]
-    assert encode_windows("short", tokenizer, 32, 31, 0.75) == encode_windows(
-        "short", tokenizer, 32, 31
-    )
+def test_a_text_that_its_beginning_convicts_is_not_read_on(tmp_path):
+    checkpoint = tiny_classifier()
+    text = "the quick brown fox jumps over the lazy dog and on and on " * 3
+    margin = OnnxClassifier(
+        export_bundle(checkpoint, tmp_path / "b", "b", quantization="float32"), threads=1
+    ).margins(encode_windows(text, tiny_tokenizer(), 32, 16)[:1])[0]
+    first = float(1 / (1 + np.exp(-(margin / 1.5 - 0.25))))
+    counts = []
+    for threshold in (first - 0.01, first + 0.01):
+        checkpoint.extra |= {"threshold": threshold, "unsure": [0.0, threshold]}
+        bundle = export_bundle(checkpoint, tmp_path / "c", "c", quantization="float32")
+        score = OnnxClassifier(bundle, threads=1).score(["short", text, ""])[1]
+        assert score.windows[0] == pytest.approx(first, abs=1e-5)
+        counts.append(len(score.windows))
+    assert counts[0] == 1 < counts[1]

@@ -22,15 +22,15 @@ from training.finetuning.classifier import (
     soft_maximum,
 )
 from training.finetuning.classifier_config import ClassifierConfig
-from training.finetuning.classifier_report import (
+from training.finetuning.classifier_report import margins_of, readable
+from training.finetuning.labelled_text import LabelledText, TextData
+from training.finetuning.length_buckets import TextBatch, pad, pad_windows
+from training.finetuning.pooling import (
     LATER_PENALTIES,
     choose_later_penalty,
     largest,
-    margins_of,
-    readable,
+    padded_texts,
 )
-from training.finetuning.labelled_text import LabelledText, TextData
-from training.finetuning.length_buckets import TextBatch, pad, pad_windows
 from training.finetuning.scoring import CheckpointClassifier, window_margins
 from training.model import Pooling, SequenceClassifier
 from training.optimizer import OptimizerConfig
@@ -163,7 +163,9 @@ def test_fine_tuning_learns_calibrates_and_reports(write_rows: Write, tmp_path: 
     assert extra["positive"] == saved.labels[-1] == "spam"
     assert extra["unsure"][1] == extra["threshold"] >= 0.5
     penalty = extra["windows"].pop("later_penalty")
-    assert extra["windows"] == {"tokens": 96, "stride": 95, "pool": "max", "head_share": 0.75}
+    assert extra["windows"] == {
+        "tokens": 96, "stride": 95, "pool": "max", "head_share": 0.75, "repeat_head": 18,
+    }  # fmt: skip
     assert penalty in LATER_PENALTIES
     extra["windows"]["later_penalty"] = penalty
     assert extra["metrics"] == report["test"]["all"]
@@ -172,7 +174,7 @@ def test_fine_tuning_learns_calibrates_and_reports(write_rows: Write, tmp_path: 
     spam, ham, empty = scorer.score(["claim the free prize now 7", "call me later 8", ""])
     assert spam.probability > scorer.threshold > ham.probability
     assert empty.tokens == 1
-    long = scorer.score(["claim the free prize now " + "call me later " * 200])[0]
+    long = scorer.score(["call me later " * 200])[0]
     assert len(long.windows) > 2
     assert long.probability == max(long.windows)
 
@@ -258,13 +260,38 @@ def test_a_checkpoint_in_training_is_no_classifier_yet(
         CheckpointClassifier(Checkpoint("chat", classifier.transformer, tokenizer))
 
 
-def test_later_windows_are_discounted_only_where_that_finds_more() -> None:
+def test_later_windows_are_discounted_as_far_as_padded_texts_are_found() -> None:
     positive = np.array([True, True, False, False])
     footers = [np.array(m) for m in ([3.0], [2.5, -4.0], [-3.0, 2.8], [-3.0, -3.0])]
-    assert choose_later_penalty(positive, footers, 0.0) == 0.5
     assert largest(footers, 0.5).tolist() == [3.0, 2.5, 2.3, -3.0]
-    buried = [np.array(m) for m in ([3.0], [-3.0, 2.5], [-3.0, -2.8], [-3.0, -3.0])]
-    assert choose_later_penalty(positive, buried, 0.0) == 0.0
+    padded = [np.array([-2.0, m]) for m in (3.0, 3.5)]
+    # below 0.5 a footer outweighs a positive text, from 5 on a padded text is lost
+    assert choose_later_penalty(positive, footers, padded, 0.0) == 2.75
+    assert choose_later_penalty(positive, footers, [], 0.0) == 2.75
+    # here a passage convicts a padded text only up to 1: the footer alone would ask for more
+    low = [np.array([-3.2, -1.9])]
+    assert 0.5 <= choose_later_penalty(positive, footers, low, 0.0) <= 5.0
+
+
+def test_texts_as_they_are_go_before_padded_ones() -> None:
+    positive = np.array([True] * 4 + [False] * 2)
+    margins = [np.array(m) for m in ([2.0], [2.0], [2.0], [2.0], [-3.0, 2.9], [-3.0, -3.0])]
+    padded = [np.array([-3.0, 3.5])] * 3
+    penalty = choose_later_penalty(positive, margins, padded, 0.0)
+    assert largest(margins, penalty)[4] < 2.0  # all texts as they are are found
+    assert largest(padded, penalty)[0] > largest(margins, penalty)[4]
+
+
+def test_padded_texts_keep_their_headers_and_get_different_padding() -> None:
+    spam = [LabelledText(f"From: a{n}\n\nbuy {n} now", 1, "s", f"{n}") for n in range(3)]
+    words = " ".join(f"word{n}" for n in range(2000))
+    texts = padded_texts([*spam, LabelledText(f"From: b\n\n{words}", 0, "s", "h")])
+    for before, after in zip(spam, texts, strict=True):
+        head, _, body = before.text.partition("\n\n")
+        assert after.text.startswith(f"{head}\n\n")
+        assert after.text.endswith(f"\n{body}")
+        assert len(after.text) == len(before.text) + 2001
+    assert len({text.text.partition("\n\n")[2][:200] for text in texts}) == 3
 
 
 @pytest.mark.parametrize("layers", [0, 1])

@@ -12,17 +12,17 @@ from typing import Any
 import pytest
 import torch
 
-from assistant.engine.classifier import encode_windows
+from assistant.engine.windows import encode_windows
 from assistant.errors import BadInputError
 from assistant.tokenizer import END_OF_TEXT, Tokenizer
 from training.data.broken import Broken
 from training.finetuning.augmentation import (
-    HEAD_SHARE,
     Augmentation,
     dilute,
     drop_headers,
     head_and_tail,
     one_window,
+    windows_of,
 )
 from training.finetuning.labelled_text import (
     LabelledText,
@@ -259,7 +259,7 @@ def test_of_a_long_text_the_head_and_tail_and_other_windows_are_read(
     texts = [LabelledText(text, 0, "a", text[:9]) for text in (long, "call me", long + " end")]
     batch = LengthBuckets(texts, tokenizer, 64, 3, Augmentation(), {}, 1, windows=3).next()
     assert batch.ids_BWT.shape == (3, 3, 64)
-    windows = {text: encode_windows(text, tokenizer, 64, 63, HEAD_SHARE) for text in (long,)}[long]
+    windows = windows_of(64).cut(long, tokenizer)
     found = 0
     for ids_WT, lengths_W in zip(batch.ids_BWT, batch.lengths_BW, strict=True):
         rows = [

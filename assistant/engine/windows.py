@@ -1,0 +1,113 @@
+"""How a classifier reads texts that are longer than it reads at once.
+
+Training, evaluation and the runtime cut and pool with these same functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assistant.tokenizer import END_OF_TEXT, Tokenizer
+
+
+@dataclass(frozen=True)
+class Windows:
+    """A bundle's ``windows``.
+
+    Attributes:
+        tokens: ids of a window, the closing one included.
+        stride: ids from the start of one window to that of the next.
+        head_share: see ``encode_windows``.
+        repeat_head: see ``encode_windows``.
+        later_penalty: see ``discount_later``.
+    """
+
+    tokens: int
+    stride: int
+    head_share: float = 0.0
+    repeat_head: int = 0
+    later_penalty: float = 0.0
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> Windows:
+        """Read the JSON object; raises KeyError, TypeError or ValueError."""
+        return cls(
+            tokens=int(facts["tokens"]),
+            stride=int(facts["stride"]),
+            head_share=float(facts.get("head_share", 0.0)),
+            repeat_head=int(facts.get("repeat_head", 0)),
+            later_penalty=float(facts.get("later_penalty", 0.0)),
+        )
+
+    def cut(self, text: str, tokenizer: Tokenizer) -> list[list[int]]:
+        """Return a text's windows, see ``encode_windows``."""
+        return encode_windows(
+            text, tokenizer, self.tokens, self.stride, self.head_share, self.repeat_head
+        )
+
+
+def encode_windows(
+    text: str,
+    tokenizer: Tokenizer,
+    tokens: int,
+    stride: int,
+    head_share: float = 0.0,
+    repeat_head: int = 0,
+) -> list[list[int]]:
+    """Cut a text into windows of at most ``tokens`` ids, each closed by END_OF_TEXT.
+
+    The closing token is where a decoder is read: it has seen the whole window. An empty text
+    is one window of that token alone.
+
+    Args:
+        stride: ids from the start of one window to that of the next.
+        head_share: above 0, a text of several windows gets one more in front: this share of it
+            the text's beginning, the rest its end, which is how training reads long texts.
+        repeat_head: above 0 (with ``head_share``), the others share out what the first one
+            leaves of the text, in place of ``stride``, and each begins with the text's first
+            paragraph, at most so many ids: a passage of a mail is judged with its sender and
+            subject.
+    """
+    end = tokenizer.special(END_OF_TEXT)
+    ids = tokenizer.encode(text)
+    room = tokens - 1
+    if len(ids) <= room:
+        return [[*ids, end]]
+    head = round(room * head_share)
+    first = [*ids[:head], *ids[len(ids) - (room - head) :], end]
+    if head_share > 0 and repeat_head > 0:
+        paragraph, blank, _ = text.partition("\n\n")
+        repeated = tokenizer.encode(paragraph)[:repeat_head] if blank else []
+        return [first, *_middle(ids, repeated, head, room, end)]
+    starts = [0]
+    while starts[-1] + room < len(ids):
+        starts.append(starts[-1] + stride)
+    # the last window ends with the text and is as long as the others: short tails say little
+    starts[-1] = len(ids) - room
+    windows = [[*ids[start : start + room], end] for start in starts]
+    return [first, *windows] if head_share > 0 else windows
+
+
+def _middle(ids: list[int], repeated: list[int], head: int, room: int, end: int) -> list[list[int]]:
+    """Return windows over what lies between ``head`` ids and a tail of ``room - head``."""
+    size = room - len(repeated)
+    start, stop = max(head, len(repeated)), len(ids) - (room - head)
+    count = max(1, -(-(stop - start) // size))
+    places = [start + (stop - start) * index // count for index in range(count)]
+    # full windows, also where little is left to read: short ones say little
+    places = [max(len(repeated), min(place, len(ids) - size)) for place in places]
+    return [[*repeated, *ids[place : place + size], end] for place in places]
+
+
+def discount_later(margins: NDArray[np.float64], penalty: float) -> NDArray[np.float64]:
+    """Return the margins of one text's windows, those after the first lowered by ``penalty``.
+
+    A passage from the middle has no beginning: footers and quotes of good mail look worse than
+    they are, so a later window needs more to convict.
+    """
+    return np.concatenate([margins[:1], margins[1:] - penalty])

@@ -1,0 +1,72 @@
+"""Long texts in windows: nothing of a text stays unread, and every window is full."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from assistant.engine.windows import Windows, encode_windows
+from assistant.tokenizer import Tokenizer
+
+END = -1
+
+
+class _Letters:
+    """A tokenizer for which each character is its own id, its code."""
+
+    def encode(self, text: str) -> list[int]:
+        return [ord(character) for character in text]
+
+    def special(self, name: str) -> int:
+        return END
+
+
+LETTERS = cast("Tokenizer", _Letters())
+
+
+def letters(count: int) -> str:
+    """A text in which every character stands only once."""
+    return "".join(chr(1000 + number) for number in range(count))
+
+
+def test_a_long_text_is_read_head_and_tail_first_and_then_side_by_side() -> None:
+    text = letters(100)
+    first, *others = encode_windows(text, LETTERS, 32, 31, 0.75)
+    ids = LETTERS.encode(text)
+    assert first == [*ids[:23], *ids[-8:], END]
+    assert others == encode_windows(text, LETTERS, 32, 31)
+    assert others == [[*ids[at : at + 31], END] for at in (0, 31, 62, 69)]
+
+
+@pytest.mark.parametrize("length", [0, 1, 31])
+def test_a_short_text_is_one_window_however_long_ones_are_read(length: int) -> None:
+    text = letters(length)
+    for windows in (Windows(32, 31), Windows(32, 31, 0.75), Windows(32, 31, 0.75, 6)):
+        assert windows.cut(text, LETTERS) == [[*LETTERS.encode(text), END]]
+
+
+@given(st.integers(0, 40), st.integers(32, 600), st.integers(16, 64))
+def test_with_the_first_paragraph_repeated_all_is_read_in_full_windows(
+    paragraph: int, length: int, tokens: int
+) -> None:
+    head = letters(paragraph)
+    text = f"{head}\n\n{letters(length + 100)[100:]}"
+    windows = Windows(tokens, tokens - 1, 0.75, 5).cut(text, LETTERS)
+    ids = LETTERS.encode(text)
+    if len(ids) < tokens:
+        assert windows == [[*ids, END]]
+        return
+    assert {i for window in windows for i in window} == {*ids, END}
+    assert all(len(window) == tokens for window in windows)
+    assert all(window[: min(5, paragraph)] == ids[: min(5, paragraph)] for window in windows)
+    assert len(windows) <= 2 + len(ids) // (tokens - 6)
+
+
+def test_without_paragraphs_nothing_is_repeated() -> None:
+    text = letters(100)
+    windows = Windows(32, 31, 0.75, 6).cut(text, LETTERS)
+    ids = LETTERS.encode(text)
+    assert windows[1:] == [[*ids[at : at + 31], END] for at in (23, 46, 69)]
