@@ -141,7 +141,7 @@ class OnnxClassifier:
         scores: list[Score] = []
         start = 0
         for index, windows in enumerate(cut):
-            margins, vectors = (part[index : index + 1] for part in first)
+            margins, vectors = first[0][index : index + 1], first[1][index : index + 1]
             if read_on[index]:
                 stop = start + len(windows) - 1
                 margins = np.concatenate([margins, later[0][start:stop]])
