@@ -41,7 +41,7 @@ class PassageSettings:
         words: longest passage; a longer sentence is one all the same.
     """
 
-    threshold: float = 0.33
+    threshold: float = 0.36
     margin: float = 0.08
     passages: int = 2
     words: int = 60

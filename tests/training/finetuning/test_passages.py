@@ -48,10 +48,20 @@ def test_the_passage_an_answer_was_taken_from_is_always_there() -> None:
     assert "Shirts" not in example[0].content
 
 
-def test_without_a_citation_it_is_the_search_alone_that_decides() -> None:
-    talk = [_question("zebra"), Message("assistant", "The notes do not say.")]
+def test_a_refusal_is_learned_where_no_passage_is_shown_and_there_alone() -> None:
+    near = "when does the shop close on Saturday"
+    for said in ("The notes do not say.", "The notes do not say. They only name 14:00 [2]."):
+        ((example, _),) = _examples().prompted([_question(near), Message("assistant", said)])
+        assert example[0].content.startswith("No note answers this question.")
+        assert example[1].content == "The notes do not say."
+
+
+def test_half_an_answer_keeps_its_passages() -> None:
+    said = "It closes at 14:00 on Saturday, but the notes do not say why [2]. Ask them."
+    talk = [_question("when does the shop close on Saturday"), Message("assistant", said)]
     ((example, _),) = _examples().prompted(talk)
-    assert example[0].content.startswith("No note answers this question.")
+    assert example[0].content.startswith("Answer from these notes")
+    assert example[1].content == said
 
 
 def test_a_citation_of_no_note_changes_nothing() -> None:
