@@ -133,7 +133,7 @@ class OnnxClassifier:
         cut = [self.windows.cut(text, self.tokenizer) for text in texts]
         first = self._read([windows[0] for windows in cut], width)
         convicted = self._probability(first[0]) >= self._threshold
-        read_on = [len(windows) > 1 for windows in cut] & ~convicted
+        read_on = np.array([len(windows) > 1 for windows in cut], bool) & ~convicted
         unread = [
             w for windows, more in zip(cut, read_on, strict=True) if more for w in windows[1:]
         ]

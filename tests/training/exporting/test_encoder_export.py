@@ -89,6 +89,7 @@ def test_texts_are_read_and_embedded(checkpoint, tmp_path):
     texts = ["", "Hello, you!", "many words " * 40]
     assert len(classifier.windows.cut(texts[2], classifier.tokenizer)) > 1
     empty, short, long = classifier.embed(texts)
+    assert classifier.score([]) == classifier.embed([]) == []
     width = checkpoint.transformer.architecture.width
     assert all(score.embedding.shape == (width,) for score in (empty, short, long))
 
