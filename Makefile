@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help chat install test lint models screenshots clean
+.PHONY: help chat install test lint models screenshots recordings clean
 
 help:
 	@echo "make chat     install what the app needs into .venv and open it"
@@ -14,6 +14,7 @@ help:
 	@echo "make lint     ruff, mypy and the import contracts"
 	@echo "make models DATA=FOLDER  make both models anew (hours; FOLDER holds the mail corpora)"
 	@echo "make screenshots  pictures of the app's main states into docs/screenshots"
+	@echo "make recordings   sessions in tmux as plain text into docs/recordings"
 	@echo "make clean    remove .venv and caches"
 
 # The stamps depend on pyproject.toml alone: nothing is installed twice while it stays as it is.
@@ -49,6 +50,9 @@ lint: $(VENV)/.development
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+recordings: $(VENV)/.development
+	$(BIN)/python -m assistant.tui.recordings docs/recordings
 
 screenshots: $(VENV)/.development
 	$(BIN)/python -m assistant.tui.screenshots docs/screenshots

@@ -56,14 +56,14 @@ OPTIONS = {
     option.name: option
     for option in (
         Option("temperature", 0, 2, False, "0 always takes the most probable token"),
-        Option("top_p", 0.01, 1, False, "the smallest set of tokens this probable, 1 is all"),
-        Option("top_k", 0, 100_000, True, "the so many most probable tokens, 0 is all"),
-        Option("min_p", 0, 1, False, "at least this share of the best token's probability"),
+        Option("top_p", 0.01, 1, False, "the smallest set this probable, 1 is all"),
+        Option("top_k", 0, 100_000, True, "so many most probable tokens, 0 is all"),
+        Option("min_p", 0, 1, False, "at least this share of the best token's"),
         Option("repetition_penalty", 0.5, 3, False, "above 1 makes repetition less likely"),
-        Option("no_repeat_ngram", 0, 100, True, "no run of so many tokens comes twice, 0 is off"),
-        Option("given_facts_only", 0, 1, True, "1: no link, phone number or amount nobody gave"),
+        Option("no_repeat_ngram", 0, 100, True, "no run of so many twice, 0 is off"),
+        Option("given_facts_only", 0, 1, True, "1: no link, number or sum nobody gave"),
         Option("max_tokens", 1, 100_000, True, "the longest answer"),
-        Option("seed", 0, 2**31 - 1, True, "of the sampler; random draws one for each answer"),
+        Option("seed", 0, 2**31 - 1, True, "random draws one for each answer"),
     )
 }
 
@@ -120,8 +120,11 @@ def shown_options(options: GenerationOptions) -> str:
     for name, value in dataclasses.asdict(options).items():
         if name == "temperature":
             parts.append("greedy" if not value else f"temperature {value:g}")
+        elif name == "stop" and len(value) > 2:
+            parts.append(f"stops at any of {len(value)} texts")
         elif name == "stop":
             parts += [f"stops at {text!r}" for text in value]
         elif name == "max_tokens" or value != neutral[name]:
-            parts.append(f"{name.replace('_', ' ')} {value:g}")
+            number = f"{value:g}" if isinstance(value, float) else str(+value)
+            parts.append(f"{name.replace('_', ' ')} {number}")
     return ", ".join(parts)

@@ -20,6 +20,7 @@ from assistant.window import RESERVED_FOR_ANSWER, fit_window
 
 # A generator, so that a reader that goes away can close it: the answer is then stored as stopped.
 Stream: TypeAlias = Generator[Chunk | Completion, None, None]
+ANOTHER_TEMPERATURE, ANOTHER_TOP_P = 0.7, 0.9  # of a second answer where the first was greedy
 FLUSH_SECONDS = 0.4  # an answer is stored at least twice a second while it is said
 
 
@@ -133,6 +134,9 @@ class ChatSession:
     def regenerate(self, cancel: Event, message_id: str = "") -> Stream:
         """Answer a question once more; the new answer is a sibling of the old one.
 
+        Where the old one was greedy, or of a fixed seed, this one is sampled anew: it would be
+        the same again.
+
         Args:
             message_id: the question or its answer; empty takes the last question.
 
@@ -143,12 +147,14 @@ class ChatSession:
         if message_id:
             ids = [message.id for message in branch]
             branch = branch[: ids.index(message_id) + 1 if message_id in ids else 0]
+        answered = False
         while branch and branch[-1].role != "user":
-            branch.pop()
+            answer = branch.pop()
+            answered = answered or answer.status == "complete"
         if not branch:
             raise BadInputError("There is no question to answer yet")
         prompt = self._prompt(branch)
-        options = self._sampled_options()
+        options = self._sampled_options(another=answered)
         answer = self.history.begin_answer(
             branch[-1].id, self.model.name, dataclasses.asdict(options)
         )
@@ -192,11 +198,14 @@ class ChatSession:
         )
         return self._stream(prompt, options, answer, cancel)
 
-    def _sampled_options(self) -> GenerationOptions:
+    def _sampled_options(self, another: bool = False) -> GenerationOptions:
+        options = self.options
+        if another and options.temperature == 0:  # greedily it would be the same once more
+            options = options.updated(temperature=ANOTHER_TEMPERATURE, top_p=ANOTHER_TOP_P)
         # Drawn here, not by the sampler, so that the answer's row can replay it.
-        if self.options.temperature > 0 and self.options.seed is None:
-            return self.options.updated(seed=secrets.randbelow(2**31))
-        return self.options
+        if options.temperature > 0 and (another or options.seed is None):
+            return options.updated(seed=secrets.randbelow(2**31))
+        return options
 
     def _system(self) -> list[Message]:
         return [Message("system", self.system_prompt)] if self.system_prompt.strip() else []
@@ -265,8 +274,8 @@ class ChatSession:
             raise
         except Exception as failure:
             status = "failed"
-            text = failure.message if isinstance(failure, AssistantError) else repr(failure)
-            error = sanitize_line(text)
+            kind = "" if isinstance(failure, AssistantError) else f"{type(failure).__name__}: "
+            error = sanitize_line(f"{kind}{getattr(failure, 'message', failure)}")
             raise
         finally:
             if completion is None:

@@ -69,7 +69,7 @@ class FrontdeskApp(App[None]):
         (60, "-narrow"),
         (90, "-wide"),
     ]
-    VERTICAL_BREAKPOINTS = [(0, "-short"), (28, "-tall")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (28, "-tall"), (40, "-high")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+z", "suspend_process", "Sleep", show=False, priority=True, system=True),
         Binding("ctrl+q", "quit", "Quit", priority=True),

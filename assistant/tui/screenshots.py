@@ -98,7 +98,7 @@ async def take(
 ) -> Path:
     """Play one scene and write its picture; return the file."""
     with TemporaryDirectory() as folder, closing(History(Path(folder) / "history.db")) as history:
-        _fill(history)
+        fill(history)
         app = FrontdeskApp(history, load_model, plugins)
         async with app.run_test(size=scene.size) as pilot:
             app.theme = scene.theme
@@ -114,17 +114,19 @@ async def take(
             return path
 
 
-def _fill(history: History) -> None:
+def fill(history: History) -> None:
     """Write questions of earlier days, so that the list is one."""
     now = datetime.now(UTC)
     for days, question in EARLIER:
         conversation = history.create_conversation("support-chat", "")
         history.add_user_message(conversation.id, question)
+        moment = (now - timedelta(days=days)).isoformat(timespec="microseconds")
         with history.writing() as connection:
-            connection.execute(
+            for statement in (
                 "UPDATE conversation SET updated = ? WHERE id = ?",
-                ((now - timedelta(days=days)).isoformat(timespec="microseconds"), conversation.id),
-            )
+                "UPDATE message SET created = ? WHERE conversation_id = ?",
+            ):
+                connection.execute(statement, (moment, conversation.id))
         if days == PINNED_DAY:
             history.pin(conversation.id)
 

@@ -211,6 +211,34 @@ def test_regenerating_makes_a_sibling_from_the_same_prompt(history: History) -> 
     assert [m.content for m in session.messages()] == ["q", "two"]
 
 
+@pytest.mark.parametrize(
+    "options", [GenerationOptions(), GenerationOptions(temperature=0.5, seed=3)]
+)
+def test_another_answer_is_sampled_where_it_would_be_the_same_again(
+    history: History, options: GenerationOptions
+) -> None:
+    session = ChatSession(history, ScriptedChatModel(["one", "two"]), options)
+    say(session.ask("q", Event()))
+    first = session.last_answer
+    say(session.regenerate(Event()))
+    second = session.last_answer
+    assert first is not None
+    assert second is not None
+    assert second.options["temperature"] > 0
+    assert isinstance(second.options["seed"], int)
+    assert second.options["seed"] != first.options["seed"]
+    assert session.options == options  # the next question is answered as before
+
+
+def test_an_answer_that_failed_is_tried_again_as_it_was(history: History) -> None:
+    session = ChatSession(history, ScriptedChatModel([ModelError("NaN"), "fine"]))
+    with pytest.raises(ModelError):
+        say(session.ask("q", Event()))
+    say(session.regenerate(Event()))
+    assert session.last_answer is not None
+    assert session.last_answer.options["temperature"] == 0
+
+
 def test_there_is_nothing_to_regenerate_or_continue_in_a_new_session(history: History) -> None:
     session = ChatSession(history, ScriptedChatModel())
     with pytest.raises(BadInputError):

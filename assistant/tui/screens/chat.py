@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from textual import on
 from textual.binding import Binding, BindingType
-from textual.events import Key, Paste, Resize
+from textual.events import DescendantFocus, Key, Paste, Resize
 
 from assistant.text import sanitize_line
 from assistant.tui.screens.checks import ChecksScreen
@@ -237,6 +237,11 @@ Ctrl+Q: Leave
         event.stop()
         composer.focus()
         composer.insert(event.character)
+
+    def on_descendant_focus(self, event: DescendantFocus) -> None:
+        """The list that lies over a narrow screen goes when one writes."""
+        if event.widget is self.desk.composer:
+            self._hide_overlay()
 
     async def stop_everything(self) -> bool:
         """Stop the check or the answer; tell whether something ran."""

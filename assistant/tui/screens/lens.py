@@ -20,6 +20,7 @@ from assistant.tui.themes import MUTED
 
 MOST_SHOWN = 20_000  # tokens
 SHADES = ("on $primary 22%", "on $secondary 22%")  # neighbours differ, so that one sees each token
+FEW_COLOURS = ("reverse", "")  # where both shades would be black
 
 
 class LensScreen(ModalScreen[None]):
@@ -79,8 +80,10 @@ class LensScreen(ModalScreen[None]):
             return Content.styled("Nothing yet", MUTED)
         if not isinstance(model, ShowsTokens):
             return Content("\n\n".join(f"{m.role}\n{sanitize(m.content)}" for m in prompt))
+        few = self.app.no_color or self.app.console.color_system in {"standard", None}
+        shades = FEW_COLOURS if few else SHADES
         parts: list[str | tuple[str, str]] = []
         for number, (text, special) in enumerate(model.tokens(prompt)[:MOST_SHOWN]):
             shown = sanitize(text).replace("\n", "↵\n")
-            parts.append((shown, f"bold {MUTED}" if special else SHADES[number % len(SHADES)]))
+            parts.append((shown, f"bold {MUTED}" if special else shades[number % len(shades)]))
         return Content.assemble(*parts)

@@ -25,6 +25,7 @@ class OptionsScreen(ModalScreen[str | None]):
         usual: as the model has them.
     """
 
+    AUTO_FOCUS = "Input"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss(None)", "Back"),
         Binding("ctrl+s,enter", "save", "Save", priority=True),
@@ -41,6 +42,7 @@ class OptionsScreen(ModalScreen[str | None]):
         """Lay out a row an option."""
         with VerticalScroll(id="options"):
             yield Static("How answers are sampled", markup=False, classes="dialog-title")
+            yield Static("", markup=False, id="option-error")
             for option in OPTIONS.values():
                 with Horizontal(classes="option-row"):
                     yield Static(option.name.replace("_", " "), markup=False, classes="option-name")
@@ -49,7 +51,6 @@ class OptionsScreen(ModalScreen[str | None]):
                     usual = shown(self._usual[option.name])
                     hint = option.help if usual == value else f"{option.help}; usually {usual}"
                     yield Static(hint, markup=False, classes="note option-help")
-            yield Static("", markup=False, id="option-error")
             keys = "Enter saves, Ctrl+R resets, Esc goes back"
             yield Static(keys, markup=False, classes="note page-note")
 
@@ -66,7 +67,9 @@ class OptionsScreen(ModalScreen[str | None]):
                 read_options(part.replace(" ", "_"), GenerationOptions())
         except BadInputError as problem:
             error = problem.message
-        self.query_one("#option-error", Static).update(error)
+        shown = self.query_one("#option-error", Static)
+        shown.update(error)
+        shown.display = bool(error)
         return None if error else " ".join(parts)
 
     def action_save(self) -> None:
@@ -77,5 +80,5 @@ class OptionsScreen(ModalScreen[str | None]):
 
 
 def shown(value: float | int | None) -> str:
-    """Return a value as one types it."""
-    return "random" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    """Return a value as one types it; a switch is 1 or 0."""
+    return "random" if value is None else f"{value:g}" if isinstance(value, float) else str(+value)

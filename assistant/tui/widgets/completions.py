@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from textual.content import Content
+from textual.widget import Widget
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
+from assistant.text import sanitize_line
 from assistant.tui.slash import Completion
 from assistant.tui.themes import MUTED
+
+WIDEST = 96  # columns, see frontdesk.tcss
+MARGINS = 4  # columns beside a row, the scroll bar's among them
 
 
 class Completions(OptionList, can_focus=False):
@@ -26,9 +31,17 @@ class Completions(OptionList, can_focus=False):
             return
         self._completions = list(completions)
         self.clear_options()
-        width = max((len(c.label) for c in completions), default=0) + 3
+        # one line each: a list whose rows wrap cannot be read at a glance
+        desk = self.parent.content_size.width if isinstance(self.parent, Widget) else 0
+        room = max(20, min(WIDEST, desk or self.app.size.width) - MARGINS)
+        width = min(max((len(c.label) for c in completions), default=0) + 3, room * 2 // 5)
         self.add_options(
-            Option(Content.assemble((c.label.ljust(width), "$primary"), (c.help, MUTED)))
+            Option(
+                Content.assemble(
+                    (sanitize_line(c.label, width - 2).ljust(width), "$primary"),
+                    (sanitize_line(c.help, room - width), MUTED),
+                )
+            )
             for c in completions
         )
         self.display = bool(completions)

@@ -58,8 +58,8 @@ class KeyLine(Widget):
                 break
             under = "underline " if start <= self._pointed < end else ""
             words = Content.assemble(
-                (name, f"{under}bold $footer-key-foreground"),
-                (f" {binding.description}", f"{under}$footer-description-foreground"),
+                (f"{name} ", f"{under}bold $footer-key-foreground"),
+                (binding.description, f"{under}$footer-description-foreground"),
             )
             found.append(KeyHint(binding.key, start, end, words))
             start = end + GAP

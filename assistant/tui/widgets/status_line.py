@@ -12,6 +12,7 @@ from textual.widget import Widget
 from assistant.text import sanitize_line
 
 METER = 8  # cells
+CONTEXT = 3  # place of the context's use among the facts
 
 
 @dataclass(frozen=True)
@@ -47,16 +48,17 @@ class StatusLine(Widget):
 
     def render(self) -> Content:
         """Return the line."""
-        facts = [fact for fact in self._facts() if fact.plain]
-        while facts:
-            for separator in ("  ·  ", " · "):
-                line = Content(separator).join(facts)
-                if line.cell_length <= self.size.width or (len(facts) == 1 and separator == " · "):
-                    return line
-            facts.pop()
+        facts, without_bar = self._facts(bar=True), self._facts(bar=False)
+        for number in range(len(facts), 0, -1):
+            for shown in (facts, without_bar) if number == CONTEXT + 1 else (facts,):
+                parts = [fact for fact in shown[:number] if fact.plain]
+                for separator in ("  ·  ", " · "):
+                    line = Content(separator).join(parts)
+                    if line.cell_length <= self.size.width:
+                        return line
         return Content()
 
-    def _facts(self) -> list[Content]:
+    def _facts(self, bar: bool) -> list[Content]:
         status = self.status
         facts = [
             Content.styled("private", "$accent") if status.private else Content(),
@@ -64,9 +66,9 @@ class StatusLine(Widget):
             Content(status.state),
         ]
         if status.window and status.used:
-            facts.append(meter(status.used, status.window))
-        elif status.window:
-            facts.append(Content(f"{status.window} tokens of context"))
+            facts.append(meter(status.used, status.window, bar))
+        else:
+            facts.append(Content(f"{status.window} tokens of context" if status.window else ""))
         if status.left_out:
             facts.append(Content(f"{status.left_out} oldest messages left out"))
         if status.tokens_per_second:
@@ -76,10 +78,12 @@ class StatusLine(Widget):
         return facts
 
 
-def meter(used: int, window: int) -> Content:
-    """Return a bar of the context in use, and its numbers."""
+def meter(used: int, window: int, bar: bool = True) -> Content:
+    """Return a bar of the context in use, and its numbers; or the numbers alone."""
     full = min(METER, max(1, round(METER * used / window)))
     tone = "$warning" if used > 0.8 * window else "$primary"
+    if not bar:
+        return Content(f"{used}/{window} tokens")
     return Content.assemble(
         ("━" * full, tone),
         ("━" * (METER - full), "$foreground 15%"),

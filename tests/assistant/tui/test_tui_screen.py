@@ -173,6 +173,17 @@ async def test_the_list_of_conversations_is_toggled_and_opens_on_narrow_screens(
         assert chat(pilot).desk.composer.has_focus
 
 
+async def test_the_list_over_a_narrow_screen_goes_when_one_writes(history: History) -> None:
+    async with make_app(history).run_test(size=(50, 24)) as pilot:
+        await ready(pilot)
+        await ask(pilot, "First")
+        await pilot.press("ctrl+b")
+        assert chat(pilot).sidebar.display
+        await pilot.press("H")
+        await until(pilot, lambda: not chat(pilot).sidebar.display)
+        assert chat(pilot).desk.composer.text == "H"
+
+
 async def test_an_action_that_cannot_be_done_is_not_in_the_footer(history: History) -> None:
     async with make_app(history).run_test(size=(100, 30)) as pilot:
         await ready(pilot)
