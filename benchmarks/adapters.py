@@ -25,6 +25,7 @@ from assistant.bundle import Bundle, file_sha256, load_bundle
 from assistant.engine.generator import TextGenerator
 from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from training.exporting.export import export_bundle
+from training.exporting.graph import ADAPTER_FILE
 from training.finetuning.lora import LoraConfig, LoraLinear, add_lora
 
 STRENGTH = 0.03  # Frobenius norm of an adapter's product over that of its matrix
@@ -105,7 +106,11 @@ def main() -> None:
         del model, checkpoint
         gc.collect()
         data = {
-            rank: {path.name: file_sha256(path) for path in bundle.directory.glob("*.data")}
+            rank: {
+                path.name: file_sha256(path)
+                for path in bundle.directory.glob("*.data")
+                if ADAPTER_FILE not in path.name
+            }
             for rank, bundle in bundles.items()
         }
         sizes = {rank: bundle.size_bytes for rank, bundle in bundles.items()}

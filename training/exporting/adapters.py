@@ -1,11 +1,4 @@
-"""Low-rank adapters beside 4-bit weights.
-
-A 4-bit weight is ``scale * code + offset`` with an offset for each block of 32 columns, so a
-product is ``x @ (scale * code).T + (x @ indicator) @ offsets.T``. That correction is a product
-with two thin matrices, and so is an adapter: with ``[indicator | down]`` and ``[offsets / up]``
-both are added at once. The base weights stay exactly what they were, and so do their files;
-what a fine-tuned model adds is its adapters, in files of their own, at half precision.
-"""
+"""The low-rank adapters of a checkpoint that keeps them apart."""
 
 from __future__ import annotations
 
@@ -16,9 +9,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 from training.finetuning.lora import LoraLinear
-
-# model.onnx.adapter.0.data
-ADAPTER_FILE = "adapter."
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,12 @@ import click
     "beside them that were not merged (lora.merge = false).",
 )
 @click.option(
+    "--adapter-rank",
+    type=click.IntRange(min=1),
+    help="int4 with adapters: rank of those that share a product, together. Without it as much "
+    "as costs no time; what truncation loses is printed and recorded.",
+)
+@click.option(
     "--metrics",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="JSON object of measured figures to print in the model card.",
@@ -51,6 +57,7 @@ def command(
     name: str | None,
     description: str,
     quantization: str,
+    adapter_rank: int | None,
     metrics: Path | None,
     handbook: Path | None,
 ) -> None:
@@ -76,7 +83,8 @@ def command(
         measured = json.loads(metrics.read_text(encoding="utf-8"))
         loaded.extra["metrics"] = loaded.extra.get("metrics", {}) | measured
     loaded.provenance["export"] = {
-        "command": f"training export CHECKPOINT --quantization {quantization}",
+        "command": f"training export CHECKPOINT --quantization {quantization}"
+        + (f" --adapter-rank {adapter_rank}" if adapter_rank else ""),
         "commit": commit() or "unknown",
     }
     bundle = export_bundle(
@@ -85,6 +93,7 @@ def command(
         name or output.resolve().name,
         description,
         cast(Quantization, quantization),
+        adapter_rank,
     )
     if handbook is not None:
         from training.handbook.attach import attach_handbook
@@ -92,5 +101,7 @@ def command(
         bundle = attach_handbook(handbook, output)
     click.echo(f"bundle: {output}")
     click.echo(f"megabytes: {bundle.size_bytes / 1e6:.1f}")
+    if "adapter_loss" in bundle.graph:
+        click.echo(f"adapter_loss: {bundle.graph['adapter_loss']}")
     for file in sorted(bundle.files):
         click.echo(f"file: {file} {(bundle.directory / file).stat().st_size}")

@@ -19,6 +19,8 @@ from torch import nn
 
 from training.checkpoint import Checkpoint
 from training.exporting.adapters import adapters_of, base_layer
+from training.exporting.calibration import Moments
+from training.exporting.extension import extension
 from training.exporting.graph import Graph
 from training.exporting.quantization import (
     BLOCK,
@@ -40,14 +42,20 @@ class DecoderGraph:
     """Builds the blocks that both graphs share."""
 
     def __init__(
-        self, transformer: Transformer, quantization: Quantization, flat: bool = False
+        self,
+        transformer: Transformer,
+        quantization: Quantization,
+        adapter_rank: int | None = None,
+        moments: Moments | None = None,
+        unpack: bool = False,
     ) -> None:
         if quantization != "int4":
             transformer = merged(transformer)
         self.transformer, self.quantization = transformer, quantization
         self.a = transformer.architecture
-        # flat: one conversation, token by token; otherwise a classifier, which reads batches
-        self.graph = Graph("decoder", flat, unpack=not flat)
+        self.adapter_rank, self.moments = adapter_rank, moments or {}
+        self.lost: list[float] = []
+        self.graph = Graph("decoder", unpack)
         self.embedding = _array(transformer.embed_tokens.weight)
         # The tied embedding stays at 8 bits: as the head it decides every logit.
         self.quantized_embedding = (
@@ -63,17 +71,21 @@ class DecoderGraph:
         """
         stacked = np.concatenate([_array(base_layer(module).weight) for module in modules])
         if self.quantization == "int4":
-            return self.graph.linear(x, name, quantize_int4(stacked), adapters_of(modules))
-        matrix = quantize_int8(stacked) if self.quantization == "int8" else stacked
-        return self.graph.linear(x, name, matrix)
+            matrix = quantize_int4(stacked)
+            more = extension(
+                matrix, adapters_of(modules), self.adapter_rank, self.moments.get(modules[0])
+            )
+            self.lost.append(more.lost)
+            return self.graph.linear(x, name, matrix, more)
+        if self.quantization == "int8":
+            return self.graph.linear(x, name, quantize_int8(stacked))
+        return self.graph.linear(x, name, stacked)
 
     def embed(self, ids: str) -> str:
-        """Token ids to the residual stream [B, S, D], or [S, D] of a flat graph."""
+        """Token ids to the residual stream [B, S, D]."""
         g = self.graph
         if self.quantized_embedding is None:
-            return self.without_batch(
-                g.node("Gather", [g.weight("embedding.weight", self.embedding), ids])
-            )
+            return g.node("Gather", [g.weight("embedding.weight", self.embedding), ids])
         codes = g.weight("embedding.codes", self.quantized_embedding.codes_NGb)
         scales = g.weight("embedding.scales", self.quantized_embedding.scales_NG)
         last = g.weight("axis.2", np.array([2], np.int64))
@@ -92,21 +104,7 @@ class DecoderGraph:
         if padded != self.a.width:
             ends = [g.weight(f"slice.{v}", np.array([v], np.int64)) for v in (0, self.a.width, 2)]
             joined = g.node("Slice", [joined, *ends])
-        return self.without_batch(joined)
-
-    def without_batch(self, x: str) -> str:
-        """[1, S, N] to [S, N] in a flat graph."""
-        if not self.graph.flat:
-            return x
-        axis = self.graph.weight("axis.0", np.array([0], np.int64))
-        return self.graph.node("Squeeze", [x, axis])
-
-    def batched(self, x: str) -> str:
-        """[S, N] to [1, S, N] in a flat graph; attention and the head need the batch."""
-        if not self.graph.flat:
-            return x
-        axis = self.graph.weight("axis.0", np.array([0], np.int64))
-        return self.graph.node("Unsqueeze", [x, axis])
+        return joined
 
     def head(self, x: str, output: str) -> None:
         """Hidden states to logits through the tied embedding."""
@@ -157,14 +155,14 @@ class DecoderGraph:
         projections = (module.q_proj, module.k_proj, module.v_proj)
         if a.qk_norm:
             q, k, v = (
-                self.batched(self.linear(x, f"{name}.{part}", projection))
+                self.linear(x, f"{name}.{part}", projection)
                 for part, projection in zip("qkv", projections, strict=True)
             )
             q = self._head_norm(q, f"{name}.q_norm", module.q_norm, a.heads)  # type: ignore[arg-type]
             k = self._head_norm(k, f"{name}.k_norm", module.k_norm, a.kv_heads)  # type: ignore[arg-type]
             query = [q, k, v]
         else:
-            query = [self.batched(self.linear(x, f"{name}.qkv", *projections)), "", ""]
+            query = [self.linear(x, f"{name}.qkv", *projections), "", ""]
         present = [f"present_key.{index}", f"present_value.{index}"]
         attended = g.node(
             "GroupQueryAttention",
@@ -177,7 +175,7 @@ class DecoderGraph:
             rotary_interleaved=0,
             scale=a.head_dim**-0.5,
         )
-        return self.linear(self.without_batch(attended), f"{name}.o_proj", module.o_proj)
+        return self.linear(attended, f"{name}.o_proj", module.o_proj)
 
     def feed_forward(self, x: str, index: int, block: Block) -> str:
         """SwiGLU with gate and up in one product; QuickGelu with alpha 1 is SiLU."""
@@ -207,17 +205,24 @@ class DecoderGraph:
 
 
 def build_generation_graph(
-    transformer: Transformer, quantization: Quantization, path: Path
-) -> list[Path]:
-    """Write the graph of a generator; returns its external data files.
+    transformer: Transformer,
+    quantization: Quantization,
+    path: Path,
+    adapter_rank: int | None = None,
+    moments: Moments | None = None,
+) -> float:
+    """Write the graph of a generator; returns the share of adapters that it lost, as squares.
+
+    Args:
+        adapter_rank: of adapters beside 4-bit weights, at most; see ``extension``.
+        moments: what truncated adapters should be right about.
 
     Inputs: ``input_ids`` int64 [1, S]; ``seqlens_k`` int32 [1] = past + S - 1;
     ``total_sequence_length`` int32 [] = past + S; ``logit_positions`` int64 [R] (within the new
     tokens); ``past_key.i``, ``past_value.i`` float [1, K, C, E].
     Outputs: ``logits`` float [1, R, V]; ``present_key.i``, ``present_value.i`` (same buffers).
     """
-    # One conversation at a time: without a batch dimension, activations are plain matrices.
-    b = DecoderGraph(transformer, quantization, flat=True)
+    b = DecoderGraph(transformer, quantization, adapter_rank, moments)
     g, a = b.graph, b.a
     g.input("input_ids", INT64, [1, "S"])
     g.input("seqlens_k", INT32, [1])
@@ -232,9 +237,10 @@ def build_generation_graph(
         for name in names:
             g.output(name.replace("past", "present"), FLOAT, shape)
     stream = b.blocks(b.embed("input_ids"), pasts)
-    wanted = b.batched(g.node("Gather", [stream, "logit_positions"], axis=0))
+    wanted = g.node("Gather", [stream, "logit_positions"], axis=1)
     b.head(b.norm(wanted, "norm", transformer.norm), "logits")
-    return g.save(path)
+    g.save(path)
+    return float(np.mean(b.lost)) if b.lost else 0.0
 
 
 def build_classification_graph(
@@ -248,7 +254,7 @@ def build_classification_graph(
     """
     assert checkpoint.classifier is not None
     transformer = checkpoint.decoder
-    b = DecoderGraph(transformer, quantization)
+    b = DecoderGraph(transformer, quantization, unpack=True)
     g = b.graph
     ids = g.input("input_ids", INT64, ["B", "S"])
     lengths = g.input("lengths", INT64, ["B"])

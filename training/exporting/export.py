@@ -13,6 +13,7 @@ from assistant.engine.golden import record_chat, record_classification
 from assistant.tokenizer import write_ranks
 from training.checkpoint import Checkpoint, replace_directory
 from training.encoder import Encoder
+from training.exporting.calibration import calibration_texts, input_moments
 from training.exporting.decoder import build_classification_graph, build_generation_graph
 from training.exporting.encoder import build_encoder_classification_graph
 from training.exporting.model_card import model_card
@@ -47,12 +48,17 @@ def export_bundle(
     name: str,
     description: str = "",
     quantization: Quantization = "int8",
+    adapter_rank: int | None = None,
 ) -> Bundle:
     """Write a bundle and return it; what was at ``directory`` stays until the new one is whole.
 
     Chat and pretrained checkpoints become a generator, classification ones a classifier.
     Adapters that a checkpoint keeps apart stay beside 4-bit weights, in files of their own, and
     are merged otherwise.
+
+    Args:
+        adapter_rank: rank of the adapters of layers that share a product, together; None takes
+            what costs no time (``extension``).
 
     Raises:
         ValueError: unknown quantization, or the checkpoint lacks what its task needs.
@@ -66,7 +72,12 @@ def export_bundle(
         quantization == "int4" or not classification
     ):
         raise ValueError("an encoder is exported as a classifier, in int8 or float32")
+    if adapter_rank is not None and adapter_rank < 1:
+        raise ValueError(f"adapter rank {adapter_rank}: at least 1")
     facts = _classification_facts(checkpoint) if classification else {}
+    lost, moments = 0.0, None
+    if quantization == "int4" and lora_config(checkpoint.transformer) and not classification:
+        moments = input_moments(checkpoint, calibration_texts(checkpoint))
     directory.parent.mkdir(parents=True, exist_ok=True)
     building = directory.with_name(f".{directory.name}.{os.getpid()}.tmp")
     shutil.rmtree(building, ignore_errors=True)
@@ -80,7 +91,9 @@ def export_bundle(
         elif classification:
             build_classification_graph(checkpoint, quantization, graph)
         else:
-            build_generation_graph(checkpoint.decoder, quantization, graph)
+            lost = build_generation_graph(
+                checkpoint.decoder, quantization, graph, adapter_rank, moments
+            )
         bundle = Bundle(
             directory=building,
             name=name,
@@ -89,7 +102,7 @@ def export_bundle(
             architecture=checkpoint.transformer.architecture,
             context_length=checkpoint.transformer.context_length,
             tokenizer_spec=spec,
-            graph=_graph_facts(checkpoint, quantization),
+            graph=_graph_facts(checkpoint, quantization, lost),
             files=_hashes(building),
             chat={} if classification else _chat_facts(checkpoint),
             classification=facts,
@@ -127,11 +140,11 @@ def _hashes(directory: Path) -> dict[str, str]:
     return {path.name: file_sha256(path) for path in files}
 
 
-def _graph_facts(checkpoint: Checkpoint, quantization: Quantization) -> dict[str, Any]:
+def _graph_facts(checkpoint: Checkpoint, quantization: Quantization, lost: float) -> dict[str, Any]:
     facts: dict[str, Any] = {"file": GRAPH, "quantization": quantization, "kv_cache": "float32"}
     lora = lora_config(checkpoint.transformer)
     if lora is not None and quantization == "int4":
-        facts["adapter_rank"] = lora.rank
+        facts |= {"adapter_rank": lora.rank, "adapter_loss": round(lost, 5)}
     return facts
 
 

@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from onnx.external_data_helper import set_external_data
 
-from training.exporting.adapters import ADAPTER_FILE, Adapter
+from training.exporting.extension import Extension, block_sums
 from training.exporting.quantization import BLOCK, QuantizedMatrix
 
 CONTRIB = "com.microsoft"
+# model.onnx.adapter.0.data
+ADAPTER_FILE = "adapter."
 Dimension = int | str
 # Big tensors live outside the graph file; every file stays below what public hosts accept.
 MAXIMUM_FILE_BYTES = 90 * 1024 * 1024
@@ -30,14 +32,12 @@ class Graph:
     """Collects nodes, weights, inputs and outputs, then writes the model.
 
     Args:
-        flat: whether linear layers get activations [tokens, K] instead of [..., K]. Then the
-            affine correction is added by the operator that computes it.
         unpack: whether 8-bit matrices become float32 once, when the graph is loaded: reads
             hundreds of tokens faster (``benchmarks.spam.bundles``), single ones more slowly.
     """
 
-    def __init__(self, name: str, flat: bool = False, unpack: bool = False) -> None:
-        self.name, self.flat, self.unpack = name, flat, unpack
+    def __init__(self, name: str, unpack: bool = False) -> None:
+        self.name, self.unpack = name, unpack
         self.nodes: list[onnx.NodeProto] = []
         self.weights: dict[str, NDArray[Any]] = {}
         self._adapter_weights: set[str] = set()
@@ -87,74 +87,66 @@ class Graph:
         x: str,
         name: str,
         matrix: NDArray[Any] | QuantizedMatrix,
-        adapters: Sequence[Adapter] = (),
+        extension: Extension | None = None,
     ) -> str:
         """Multiply by the transpose of ``matrix`` [N, K]: x [..., K] to [..., N].
 
         Args:
-            adapters: low-rank terms added to ``matrix``, which must be affine: they ride on its
-                correction and cost no operator.
+            extension: what an affine ``matrix`` needs, with its adapters.
         """
         if not isinstance(matrix, QuantizedMatrix):
-            assert not adapters
             return self.node("MatMul", [x, self.weight(f"{name}.weight", matrix.T)])
-        if self.unpack and matrix.offsets_NG is None and matrix.bits == 8:
-            assert not adapters
+        if extension is not None:
+            return self._extended_product(x, name, matrix, extension)
+        assert matrix.offsets_NG is None
+        if self.unpack and matrix.bits == 8:
             return self.node("MatMul", [x, self._unpacked(name, matrix)])
-        product = self.quantized_product(x, name, matrix)
-        if matrix.offsets_NG is None:
-            assert not adapters
-            return product
-        # x @ (offset of each block).T = (sum of x over each block) @ offsets.T
-        offsets = self.weight(f"{name}.offsets", matrix.offsets_NG.T)
-        indicator = self._block_indicator(matrix)
-        if adapters:
-            down, up = self._widened(name, indicator, offsets, adapters, len(matrix.codes_NGb))
-            sums = self.node("MatMul", [x, down])
-        else:
-            sums, up = self._block_sums(x, indicator), offsets
-        if self.flat:
-            return self.node("Gemm", [sums, up, product])
-        return self.node("Add", [product, self.node("MatMul", [sums, up])])
+        return self.quantized_product(x, name, matrix)
 
-    def _widened(
-        self, name: str, indicator: str, offsets: str, adapters: Sequence[Adapter], outputs: int
-    ) -> tuple[str, str]:
-        """Join adapters to the correction: [indicator | downs] and [offsets / ups].
+    def _extended_product(
+        self, x: str, name: str, matrix: QuantizedMatrix, extension: Extension
+    ) -> str:
+        """Multiply [inputs @ x, x] by [weights, matrix]: see ``Extension``.
 
-        onnxruntime folds these nodes of constants into two matrices when it loads the graph.
+        onnxruntime joins the constants when it loads the graph, so that the base's lie in their
+        files as they always did.
         """
-        columns = np.concatenate([adapter.down_RK.T for adapter in adapters], axis=1)
-        down = self.weight(f"{name}.adapter.down", columns.astype(np.float16), adapter=True)
-        rows = [offsets]
-        for index, adapter in enumerate(adapters):
-            values = adapter.up_NR.T.astype(np.float16)
-            stored = self.weight(f"{name}.adapter.up.{index}", values, adapter=True)
-            up = self.node("Cast", [stored], to=TensorProto.FLOAT)
-            first, size = adapter.first_output, len(adapter.up_NR)
-            if size < outputs:  # zeros for the outputs of the matrices stacked with this one
-                sides = np.array([0, first, 0, outputs - first - size], np.int64)
-                up = self.node("Pad", [up, self.weight(f"{name}.adapter.pads.{index}", sides)])
-            rows.append(up)
-        wide = self.node("Cast", [down], to=TensorProto.FLOAT)
-        return (
-            self.node("Concat", [indicator, wide], axis=1),
-            self.node("Concat", rows, axis=0),
+        assert matrix.offsets_NG is not None
+        codes = self.weight(f"{name}.codes", matrix.codes_NGb)
+        scales = self.weight(f"{name}.scales", matrix.scales_NG)
+        # Read by no operator, but part of the base's files, which models of all ages share.
+        self.weight(f"{name}.offsets", matrix.offsets_NG.T)
+        self.weight(f"block_indicator.{matrix.columns}", block_sums(matrix.columns).T)
+        label, weights = f"{name}.extension", extension.weights
+        extra = self.quantized_product(x, f"{label}.inputs", extension.inputs, adapter=True)
+        wide = self.node("Concat", [extra, x], axis=-1)
+        own_codes = self.weight(f"{label}.codes", weights.codes_NGb, adapter=True)
+        own_scales = self.weight(f"{label}.scales", weights.scales_NG, adapter=True)
+        joined = [
+            self.node("Concat", [own, base], axis=1)
+            for own, base in ((own_codes, codes), (own_scales, scales))
+        ]
+        columns = weights.columns + matrix.columns
+        return self._matmul_nbits([wide, *joined], columns, len(matrix.codes_NGb), 4)
+
+    def quantized_product(
+        self, x: str, name: str, matrix: QuantizedMatrix, adapter: bool = False
+    ) -> str:
+        """Multiply by the transpose of a quantized matrix without offsets or zero points."""
+        codes = self.weight(f"{name}.codes", matrix.codes_NGb, adapter)
+        scales = self.weight(f"{name}.scales", matrix.scales_NG, adapter)
+        return self._matmul_nbits(
+            [x, codes, scales], matrix.columns, len(matrix.codes_NGb), matrix.bits
         )
 
-    def quantized_product(self, x: str, name: str, matrix: QuantizedMatrix) -> str:
-        """Add the MatMulNBits node alone."""
+    def _matmul_nbits(self, inputs: Sequence[str], columns: int, rows: int, bits: int) -> str:
         return self.node(
             "MatMulNBits",
-            [
-                x,
-                self.weight(f"{name}.codes", matrix.codes_NGb),
-                self.weight(f"{name}.scales", matrix.scales_NG),
-            ],
+            inputs,
             contrib=True,
-            K=matrix.columns,
-            N=len(matrix.codes_NGb),
-            bits=matrix.bits,
+            K=columns,
+            N=rows,
+            bits=bits,
             block_size=BLOCK,
             accuracy_level=4,  # activations in int8: the fast kernels
         )
@@ -165,19 +157,6 @@ class Graph:
         codes = self.weight(f"{name}.codes", (rows ^ 128).view(np.int8).T)  # zero point 0
         scales = self.weight(f"{name}.scales", matrix.scales_NG.T)
         return self.node("DequantizeLinear", [codes, scales], axis=0, block_size=BLOCK)
-
-    def _block_indicator(self, matrix: QuantizedMatrix) -> str:
-        """Return the 0/1 matrix [K, G] that sums x over each block."""
-        indicator = np.zeros((matrix.columns, matrix.scales_NG.shape[1]), np.float32)
-        indicator[np.arange(matrix.columns), np.arange(matrix.columns) // BLOCK] = 1
-        return self.weight(f"block_indicator.{matrix.columns}", indicator)
-
-    def _block_sums(self, x: str, indicator: str) -> str:
-        """Sum x over each block, once per x."""
-        name = f"{x}.block_sums"
-        if not any(name in node.output for node in self.nodes):
-            self.node("MatMul", [x, indicator], [name])
-        return name
 
     def real_tokens(self, ids: str, lengths: str) -> tuple[str, str]:
         """Return which of ``ids`` [B, S] are no padding, bool [B, S], and lengths [B, 1]."""
@@ -200,13 +179,16 @@ class Graph:
         """Write ``path`` and its external data files; returns the latter."""
         base = _ExternalFiles(path, "")
         adapters = _ExternalFiles(path, ADAPTER_FILE)
+        read = {name for node in self.nodes for name in node.input}
         tensors: list[onnx.TensorProto] = []
         for name, values in self.weights.items():
             if values.nbytes < INLINE_BYTES:
-                tensors.append(onnx.numpy_helper.from_array(values, name))
+                tensor = onnx.numpy_helper.from_array(values, name)
             else:
                 files = adapters if name in self._adapter_weights else base
-                tensors.append(files.add(name, values))
+                tensor = files.add(name, values)
+            if name in read:
+                tensors.append(tensor)
         base.close()
         adapters.close()
         graph = helper.make_graph(self.nodes, self.name, self.inputs, self.outputs, tensors)

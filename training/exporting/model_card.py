@@ -62,6 +62,8 @@ def _section(title: str, facts: dict[str, Any]) -> list[str]:
 def _weights(bundle: Bundle) -> str:
     rank = bundle.graph.get("adapter_rank")
     beside = f" and adapters of rank {rank}" if rank else ""
+    if rank and "adapter_loss" in bundle.graph:
+        beside += f" ({100 * bundle.graph['adapter_loss']:.2g}% lost in truncation)"
     return f"{bundle.graph['quantization']}{beside}"
 
 

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 Quantization = Literal["float32", "int8", "int4"]
 QUANTIZATIONS: tuple[Quantization, ...] = ("float32", "int8", "int4")
 BLOCK = 32
+# Codes that a block's largest value may get, when zero points are fixed; the range is -8 to 7.
+SYMMETRIC_CODES = (-8, -7.6, -7.2, -6.8, 7, 7.4)
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,33 @@ def quantize_int4(weight_NK: NDArray[np.float32]) -> QuantizedMatrix:
     low, high = blocks.min(axis=-1), blocks.max(axis=-1)
     scales = np.maximum((high - low) / 15, 1e-10).astype(np.float32)
     codes = np.clip(np.rint((blocks - low[..., None]) / scales[..., None]), 0, 15).astype(np.uint8)
-    packed = codes[..., 0::2] | (codes[..., 1::2] << 4)
     # MatMulNBits subtracts a zero point of 8; the offset puts the block's minimum back.
     offsets = (low + 8 * scales).astype(np.float32)
-    return QuantizedMatrix(packed, scales, offsets, 4, weight_NK.shape[1])
+    return QuantizedMatrix(pack_nibbles(codes), scales, offsets, 4, weight_NK.shape[1])
+
+
+def quantize_int4_symmetric(weight_NK: NDArray[np.float32]) -> QuantizedMatrix:
+    """Zero point 8; each block takes the scale of the least squared error among a few.
+
+    The candidates put the largest value, whatever its sign, on code -8 or near it.
+    """
+    blocks = _blocks(weight_NK)
+    largest = np.take_along_axis(blocks, np.abs(blocks).argmax(-1)[..., None], -1)[..., 0]
+    best = np.full(largest.shape, np.inf)
+    scales, codes = np.zeros_like(largest), np.zeros_like(blocks)
+    for code in SYMMETRIC_CODES:
+        scale = largest / np.float32(code)
+        scale[np.abs(scale) < 1e-10] = 1e-10
+        rounded = np.clip(np.rint(blocks / scale[..., None]), -8, 7)
+        error = ((rounded * scale[..., None] - blocks) ** 2).sum(-1)
+        better = error < best
+        best = np.where(better, error, best)
+        scales = np.where(better, scale, scales)
+        codes = np.where(better[..., None], rounded, codes)
+    packed = pack_nibbles((codes + 8).astype(np.uint8))
+    return QuantizedMatrix(packed, scales, None, 4, weight_NK.shape[1])
+
+
+def pack_nibbles(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Pack values below 16 along the last axis, two a byte, the first in the low half."""
+    return values[..., 0::2] | (values[..., 1::2] << 4)

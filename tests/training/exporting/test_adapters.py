@@ -35,7 +35,7 @@ def _adapted(checkpoint: Checkpoint, rank: int = 4) -> Checkpoint:
     with torch.no_grad():
         for module in adapted.transformer.modules():
             if isinstance(module, LoraLinear):
-                module.lora_b.copy_(0.3 * torch.randn(module.lora_b.shape, generator=generator))
+                module.lora_b.copy_(0.1 * torch.randn(module.lora_b.shape, generator=generator))
     return adapted
 
 
@@ -58,11 +58,29 @@ def test_adapters_leave_the_base_models_files_byte_for_byte(tmp_path, shape):
     plain = export_bundle(base, tmp_path / "plain", "b", quantization="int4")
     tuned = export_bundle(_adapted(base, 24), tmp_path / "tuned", "b", quantization="int4")
     before, after = _data(plain), _data(tuned)
-    assert before.items() <= after.items()
-    assert set(after) - set(before) == {"model.onnx.adapter.0.data"}
+    side = "model.onnx.adapter.0.data"
+    assert before.pop(side) != after.pop(side)
+    assert before == after
+    assert set(before) == {"model.onnx.0.data"}
     assert damaged_files(tuned) == []
     assert tuned.graph["adapter_rank"] == 24
-    assert "adapters of rank 24" in (tuned.directory / "README.md").read_text()
+    assert "adapters of rank 24 (" in (tuned.directory / "README.md").read_text()
+
+
+def test_the_base_files_hold_codes_scales_and_offsets_in_their_old_order(tmp_path):
+    checkpoint = tiny_chat(layers=1)
+    bundle = export_bundle(checkpoint, tmp_path / "b", "b", quantization="int4")
+    data = (bundle.directory / "model.onnx.0.data").read_bytes()
+    block = checkpoint.decoder.layers[0]
+    gate_up = torch.cat([block.mlp.gate_proj.weight, block.mlp.up_proj.weight])
+    matrix = quantize_int4(gate_up.detach().numpy())
+    assert matrix.offsets_NG is not None
+    # what is smaller than a page is in the graph itself
+    places = [data.index(matrix.codes_NGb.tobytes())]
+    assert places[0] % 4096 == 0
+    large = [block.mlp.down_proj.weight, block.self_attn.q_proj.weight]
+    codes = [quantize_int4(weight.detach().numpy()).codes_NGb.tobytes() for weight in large]
+    assert all(len(code) < 4096 or code in data for code in codes)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -85,7 +103,7 @@ def test_the_graph_equals_torch_with_the_dequantized_base_and_the_adapters(tmp_p
 
 def test_an_adapter_adds_no_operator_once_the_graph_is_loaded(tmp_path):
     counts = []
-    for checkpoint in (tiny_chat(), _adapted(tiny_chat())):
+    for checkpoint in (tiny_chat(), _adapted(tiny_chat(), 24)):
         bundle = export_bundle(checkpoint, tmp_path / "b", "b", quantization="int4")
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
@@ -117,3 +135,16 @@ def test_a_checkpoint_keeps_adapters_apart(tmp_path: Path):
     trained = {n for n, p in loaded.transformer.named_parameters() if p.requires_grad}
     assert trained
     assert all("lora_" in name for name in trained)
+
+
+def test_an_adapter_rank_truncates_and_says_what_it_lost(tmp_path):
+    adapted = _adapted(tiny_chat(), 16)
+    losses = [
+        export_bundle(adapted, tmp_path / "b", "b", quantization="int4", adapter_rank=rank).graph[
+            "adapter_loss"
+        ]
+        for rank in (2, 12, 48)
+    ]
+    assert losses[0] > losses[1] > losses[2] == 0
+    with pytest.raises(ValueError, match="adapter rank 0"):
+        export_bundle(adapted, tmp_path / "b", "b", quantization="int4", adapter_rank=0)

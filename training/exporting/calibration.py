@@ -1,0 +1,64 @@
+"""What a model's linear layers read on our own dialogues: calibration for the export."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from assistant.conversation import encode_conversation
+from training.checkpoint import Checkpoint
+from training.finetuning.conversations import DialogueData, load_dialogues
+from training.model import Block
+
+# The first of the linear layers that share an input: mean of x x^T over tokens, [K, K].
+Moments = dict[nn.Module, NDArray[np.float32]]
+CALIBRATION_TOKENS = 4096
+
+
+def calibration_texts(checkpoint: Checkpoint, tokens: int = CALIBRATION_TOKENS) -> list[list[int]]:
+    """Return dialogues of the training split, spread evenly, of about so many tokens together."""
+    prompt = str(checkpoint.extra.get("system_prompt", DialogueData().system_prompt))
+    known = [d for d in load_dialogues(DialogueData()) if d.split == "train"]
+    longest = checkpoint.transformer.context_length
+    found: list[list[int]] = []
+    # a stride that shares no factor with the number of dialogues meets each of them once
+    for number in range(len(known)):
+        dialogue = known[number * 997 % len(known)]
+        ids, _ = encode_conversation(dialogue.variants(prompt)[0], checkpoint.tokenizer)
+        found.append(ids[:longest])
+        if sum(map(len, found)) >= tokens:
+            break
+    return found
+
+
+@torch.no_grad()
+def input_moments(checkpoint: Checkpoint, texts: Sequence[Sequence[int]]) -> Moments:
+    """Return the second moments of what the blocks' linear layers read."""
+    sums: dict[nn.Module, Tensor] = {}
+
+    def add(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        x_TK = inputs[0].detach().flatten(0, -2).float()
+        sums[module] = sums.get(module, torch.zeros(())) + x_TK.T @ x_TK
+
+    hooks = []
+    for block in checkpoint.decoder.layers:
+        assert isinstance(block, Block)
+        attention, mlp = block.self_attn, block.mlp
+        # k and v read what q reads; in a model with QK-norm each has a product of its own
+        first = [attention.q_proj, attention.k_proj, attention.v_proj, attention.o_proj]
+        if not checkpoint.decoder.architecture.qk_norm:
+            del first[1:3]
+        for module in [*first, mlp.gate_proj, mlp.down_proj]:
+            hooks.append(module.register_forward_pre_hook(add))
+    try:
+        for text in texts:
+            checkpoint.decoder(torch.tensor([list(text)]))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    tokens = sum(map(len, texts))
+    return {module: (total / tokens).cpu().numpy() for module, total in sums.items()}
