@@ -301,5 +301,6 @@ class ChatSession:
         statistics |= facts
         try:
             self.history.finish_answer(answer.id, "".join(said), status, statistics, error)
+            self.storage_error = None  # what a flush could not store is stored now
         except StorageError as failure:
             self.storage_error = failure

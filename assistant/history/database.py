@@ -55,7 +55,8 @@ def _for_people(error: sqlite3.Error, path: Path | None) -> StorageError:
             f"The database {place} cannot be written ({error})",
             f"Change its permissions or set {DATA_VARIABLE} to another directory",
         )
-    return StorageError(f"The database {place} failed ({error})")
+    hint = "Is the disk full or gone?" if code == sqlite3.SQLITE_IOERR else ""
+    return StorageError(f"The database {place} failed ({error})", hint)
 
 
 def open_database(path: Path | None) -> tuple[sqlite3.Connection, list[str]]:

@@ -6,11 +6,12 @@ import json
 import os
 import secrets
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 from assistant.conversation import Role
-from assistant.errors import BadInputError
+from assistant.errors import BadInputError, StorageError
 from assistant.history.conversations import TITLE_LENGTH, Conversations
 from assistant.history.records import MessageStatus, StoredMessage, message_from_row
 from assistant.history.values import other_process_lives, stale_before, storable, timestamp
@@ -25,7 +26,15 @@ class Messages(Conversations):
 
     def __init__(self, path: Path | None) -> None:
         self._streaming: set[str] = set()
+        # how answers ended whose end the disk refused: read from here, written when it takes it
+        self._unstored: dict[str, dict[str, str]] = {}
         super().__init__(path)
+
+    def close(self) -> None:
+        """Close the connection; the history cannot be used afterwards."""
+        with suppress(StorageError):
+            self._store_ends()
+        super().close()
 
     def recover(self) -> int:
         """Mark answers that a dead process left "streaming" as "interrupted"; return how many."""
@@ -62,7 +71,7 @@ class Messages(Conversations):
                 """,
                 (conversation.id,),
             ).fetchall()
-        return [message_from_row(dict(row)) for row in rows]
+        return [self._message(row) for row in rows]
 
     def all_messages(self, conversation_id: str) -> list[StoredMessage]:
         """Return the messages of all branches in the order they were written."""
@@ -72,7 +81,7 @@ class Messages(Conversations):
                 "SELECT * FROM message WHERE conversation_id = ? ORDER BY number",
                 (conversation.id,),
             ).fetchall()
-        return [message_from_row(dict(row)) for row in rows]
+        return [self._message(row) for row in rows]
 
     def message(self, message_id: str) -> StoredMessage:
         """Return one message; raises BadInputError if there is none."""
@@ -80,7 +89,7 @@ class Messages(Conversations):
             row = connection.execute("SELECT * FROM message WHERE id = ?", (message_id,)).fetchone()
         if row is None:
             raise BadInputError(f"There is no message {sanitize_line(message_id, 40)!r}")
-        return message_from_row(dict(row))
+        return self._message(row)
 
     def add_user_message(
         self, conversation_id: str, content: str, parent_id: str | None = None
@@ -91,6 +100,7 @@ class Messages(Conversations):
             parent_id: the message it follows; None appends to the current branch, ``ROOT``
                 begins a new branch before the first message (an edited first question).
         """
+        self._store_ends()
         conversation = self.conversation(conversation_id)
         if parent_id and self.message(parent_id).conversation_id != conversation.id:
             raise BadInputError("The message belongs to another conversation")
@@ -132,6 +142,7 @@ class Messages(Conversations):
 
     def resume_answer(self, message_id: str) -> StoredMessage:
         """Set an answer that ended early back to "streaming", to be continued."""
+        self._store_ends()
         with self.writing() as connection:
             connection.execute(
                 "UPDATE message SET status = 'streaming', error = '', process = ?, updated = ?"
@@ -157,22 +168,39 @@ class Messages(Conversations):
         statistics: dict[str, Any] | None = None,
         error: str = "",
     ) -> StoredMessage:
-        """Store the answer as it ended."""
-        now = timestamp()
-        with self.writing() as connection:
-            connection.execute(
-                "UPDATE message SET content = ?, status = ?, statistics = ?, error = ?,"
-                " updated = ? WHERE id = ?",
-                (storable(content), status, json.dumps(statistics or {}), storable(error), now,
-                 message_id),
-            )  # fmt: skip
-            connection.execute(
-                "UPDATE conversation SET updated = ?"
-                " WHERE id = (SELECT conversation_id FROM message WHERE id = ?)",
-                (now, message_id),
-            )
+        """Store the answer as it ended; what the disk refuses is kept and stored later."""
+        with self._lock:
             self._streaming.discard(message_id)
+            self._unstored[message_id] = {
+                "content": storable(content),
+                "status": status,
+                "statistics": json.dumps(statistics or {}),
+                "error": storable(error),
+            }
+            self._store_ends()
         return self.message(message_id)
+
+    def _store_ends(self) -> None:
+        """Store how answers ended."""
+        if not self._unstored:
+            return
+        with self.writing() as connection:
+            for message_id, end in self._unstored.items():
+                values = {**end, "now": timestamp(), "id": message_id}
+                connection.execute(
+                    "UPDATE message SET content = :content, status = :status, error = :error,"
+                    " statistics = :statistics, updated = :now WHERE id = :id",
+                    values,
+                )
+                connection.execute(
+                    "UPDATE conversation SET updated = :now"
+                    " WHERE id = (SELECT conversation_id FROM message WHERE id = :id)",
+                    values,
+                )
+        self._unstored.clear()
+
+    def _message(self, row: sqlite3.Row) -> StoredMessage:
+        return message_from_row({**dict(row), **self._unstored.get(row["id"], {})})
 
     def siblings(self, message_id: str) -> list[StoredMessage]:
         """Return the versions of a message (itself among them), oldest first."""
@@ -183,7 +211,7 @@ class Messages(Conversations):
                 " AND role = ? ORDER BY number",
                 (message.conversation_id, message.parent_id, message.role),
             ).fetchall()
-        return [message_from_row(dict(row)) for row in rows]
+        return [self._message(row) for row in rows]
 
     def versions(self, conversation_id: str) -> dict[str, tuple[str, ...]]:
         """Return, for every message that has versions beside it, the ids of all of them.

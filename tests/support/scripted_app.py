@@ -41,7 +41,11 @@ def model(kind: str) -> ScriptedChatModel:
         return ScriptedChatModel((CONTROLS,))
     if kind == "raising":
         return ScriptedChatModel((RuntimeError("the engine\x1b[31m broke"), "well again"))
-    words = " ".join(f"word{n}" for n in range(400))
+    words = " ".join(f"word{n}" for n in range(3000 if kind == "wordy" else 400))
+    if kind == "wordy":
+        return ScriptedChatModel(
+            (words,), delay=0.001, options=GenerationOptions(max_tokens=10_000)
+        )
     return ScriptedChatModel((words,), delay=0.02 if kind == "slow" else 0.0)
 
 

@@ -331,6 +331,27 @@ def test_text_that_is_no_unicode_is_stored_with_replacements(history: History) -
     assert stored.content == "a?bc"
 
 
+def test_the_end_of_an_answer_that_the_disk_refused_is_read_and_stored_later(path: Path) -> None:
+    history = History(path)
+    conversation = history.create_conversation("m", "")
+    question = history.add_user_message(conversation.id, "q")
+    answer = history.begin_answer(question.id, "m", {})
+    history.update_answer(answer.id, "half")
+    limit = history._connection.execute("PRAGMA page_count").fetchone()[0]
+    history._connection.execute(f"PRAGMA max_page_count = {limit}")  # a full disk
+    with pytest.raises(StorageError, match="full"):
+        history.finish_answer(answer.id, "whole " * 5000, "complete")
+    assert history.message(answer.id).content == "whole " * 5000
+    assert [m.status for m in history.messages(conversation.id)] == ["complete", "complete"]
+    with pytest.raises(StorageError, match="full"):
+        history.add_user_message(conversation.id, "next")
+    assert History(path).message(answer.id).content == "half"
+    history._connection.execute("PRAGMA max_page_count = 1000000")
+    history.close()
+    kept = History(path).message(answer.id)
+    assert (kept.content, kept.status) == ("whole " * 5000, "complete")
+
+
 def test_methods_of_a_closed_history_raise_a_storage_error(path: Path) -> None:
     history = History(path)
     history.close()

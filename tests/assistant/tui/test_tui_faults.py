@@ -197,6 +197,36 @@ def test_a_disk_that_fills_up_does_not_cost_the_answer() -> None:
     history.close()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="limits another process")
+def test_a_disk_that_fills_up_is_said_and_costs_neither_answer_nor_program() -> None:
+    import resource
+
+    terminal = start("wordy")
+    answering(terminal)
+    room = database_path().with_name("history.db-wal").stat().st_size + 8192
+    resource.prlimit(terminal.process, resource.RLIMIT_FSIZE, (room, -1))
+    terminal.wait_for(b"word2999", 120)  # the answer goes on
+    terminal.wait_for(b"I/O")  # disk I/O error: it is said
+    terminal.settle()
+    seen = len(terminal.written)
+    terminal.send(b"Once more\r")
+    terminal.wait_until(lambda: b"I/O" in terminal.written[seen:])
+    question, answer = stored()
+    assert question.content == "Tell me"
+    assert "word2999" not in answer.content
+    resource.prlimit(terminal.process, resource.RLIMIT_FSIZE, (-1, -1))  # there is room again
+    terminal.settle()
+    terminal.send(b"\r")  # the question is still in the composer
+    terminal.wait_until(lambda: len(stored()) == 4 and stored()[3].status == "complete", 120)
+    leave(terminal)
+    contents = [message.content for message in stored()]
+    assert contents[0::2] == ["Tell me", "Once more"]
+    assert all(content.endswith("word2999") for content in contents[1::2])
+    history = History(database_path())
+    assert history.integrity() == []
+    history.close()
+
+
 def test_sleep_and_wake_bring_the_screen_back() -> None:
     terminal = start()
     answering(terminal)
