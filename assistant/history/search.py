@@ -8,6 +8,7 @@ from typing import Any
 from assistant.text import sanitize
 
 HIT_START, HIT_END = "\x02", "\x03"
+MOST_RANKED = 5_000  # of the newest matches: a word that is everywhere tells little
 _AROUND = 60  # characters of context on each side in the fallback's snippet
 
 _HIT_COLUMNS = """
@@ -36,9 +37,16 @@ def find_words(connection: sqlite3.Connection, text: str, limit: int) -> list[di
     # The best are chosen first: a snippet of every match would have to be made otherwise.
     rows = connection.execute(
         f"""
-        WITH best AS MATERIALIZED (
+        WITH oldest AS MATERIALIZED (
+            SELECT coalesce(max(number), 0) AS number FROM (
+                SELECT rowid AS number FROM message_search
+                WHERE message_search MATCH ?3 ORDER BY rowid DESC LIMIT 1 OFFSET ?5
+            )
+        ),
+        best AS MATERIALIZED (
             SELECT rowid AS number, rank AS score FROM message_search
-            WHERE message_search MATCH ?3 ORDER BY rank LIMIT ?4
+            WHERE message_search MATCH ?3 AND rowid > (SELECT number FROM oldest)
+            ORDER BY rank LIMIT ?4
         )
         SELECT {_HIT_COLUMNS},
                snippet(message_search, 0, ?1, ?2, '…', 24) AS snippet
@@ -48,7 +56,7 @@ def find_words(connection: sqlite3.Connection, text: str, limit: int) -> list[di
         JOIN conversation ON conversation.id = message.conversation_id
         WHERE message_search MATCH ?3 ORDER BY best.score, best.number DESC
         """,  # noqa: S608 - the columns are a constant
-        (HIT_START, HIT_END, match_query(text), limit),
+        (HIT_START, HIT_END, match_query(text), limit, MOST_RANKED),
     )
     return _as_dicts(rows)
 

@@ -26,6 +26,7 @@ from assistant.tui.facts import (
     AnswerStarted,
     TextShortened,
 )
+from assistant.tui.painting import Painting
 from assistant.tui.screens.loading import LoadingScreen, LoadModel
 from assistant.tui.screens.rooms import WIDE
 from assistant.tui.widgets.answer import Answer
@@ -76,6 +77,7 @@ class ConversationScreen(LoadingScreen):
         self._answering = Answering(self)
         self._session: ChatSession | None = None
         self._asked: Asked | None = None
+        self._painting = Painting(self)
         self._waiting = False  # a question was sent before the model was there
 
     async def on_mount(self) -> None:
@@ -264,13 +266,8 @@ class ConversationScreen(LoadingScreen):
 
     @on(AnswerGrew)
     async def _answer_grew(self, fact: AnswerGrew) -> None:
-        answer = self.transcript.last_answer
-        if not self._answering.is_current(fact.run) or answer is None:
-            return
-        if self.transcript.follows:
-            await answer.grow(fact.text)
-        else:  # nobody looks: it is painted when the reader is back at the end
-            answer.hold(fact.text)
+        if self._answering.is_current(fact.run):
+            await self._painting.grow(fact.text)
 
     @on(AnswerFinished)
     async def _answer_finished(self, fact: AnswerFinished) -> None:

@@ -64,6 +64,11 @@ class Answer(Said):
         return self._waiting or self._stream is not None
 
     @property
+    def holds(self) -> bool:
+        """Whether some of it is not shown yet."""
+        return bool(self._held)
+
+    @property
     def code(self) -> str:
         """The last fenced block of the answer, or empty."""
         blocks = _FENCED.findall(self.content)

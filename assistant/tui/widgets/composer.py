@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -71,6 +72,7 @@ Nothing of it reaches the model before.
             placeholder=PLACEHOLDER,
         )
         self.completing = False
+        self.typed_at = 0.0  # when a key was pressed last, by time.monotonic()
         self.walking = False  # through earlier questions: Up and Down go on at the edges
         # the screen's own keys: the footer would list them where the text area has them
         for key in SCREEN_KEYS:
@@ -81,6 +83,7 @@ Nothing of it reaches the model before.
         self.cursor_blink = self.app.animation_level != "none"
 
     async def _on_key(self, event: events.Key) -> None:
+        self.typed_at = time.monotonic()
         if event.key in NEWLINE_KEYS:
             self._take(event)
             self.insert("\n")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from assistant.history import StoredMessage
 
 PAGE = 20  # things mounted at once: a year-long conversation opens as fast as a short one
-MOST = 60  # things mounted; beyond it those furthest from the view leave until they are needed
+MOST = 40  # things mounted; beyond it those furthest from the view leave until they are needed
 
 
 class Timeline(VerticalScroll):

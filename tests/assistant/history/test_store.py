@@ -331,6 +331,18 @@ def test_text_that_is_no_unicode_is_stored_with_replacements(history: History) -
     assert stored.content == "a?bc"
 
 
+def test_of_a_word_that_is_everywhere_the_newest_messages_are_ranked(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assistant.history.search.MOST_RANKED", 3)
+    conversation = history.create_conversation("m", "")
+    for n in range(6):
+        history.add_user_message(conversation.id, f"common number{n}")
+    found = {hit.snippet.split("number")[1][0] for hit in history.search("common")}
+    assert found == {"3", "4", "5"}
+    assert len(history.search("number0")) == len(history.search("common number0")) == 1
+
+
 def test_the_end_of_an_answer_that_the_disk_refused_is_read_and_stored_later(path: Path) -> None:
     history = History(path)
     conversation = history.create_conversation("m", "")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from threading import Event
 
 import pytest
@@ -9,6 +10,7 @@ from assistant.chat import GenerationOptions
 from assistant.errors import ModelError
 from assistant.history import History
 from assistant.testing import ScriptedChatModel
+from assistant.tui.facts import AnswerGrew
 from assistant.tui.widgets.notice import Notice
 from assistant.tui.widgets.too_long import TooLong
 from tests.support.interface import (
@@ -76,10 +78,34 @@ async def test_a_stopped_answer_is_continued_in_place(history: History) -> None:
         await until(pilot, lambda: not chat(pilot).busy)
         model.go.set()
         await pilot.press("ctrl+g")
+        await until(pilot, lambda: answers(pilot) == ["first and the rest"])
         await until(pilot, lambda: not chat(pilot).busy)
-        assert answers(pilot) == ["first and the rest"]
-        assert "Stopped" not in screen_text(pilot)
+        await until(pilot, lambda: "Stopped" not in screen_text(pilot))
     assert len(history.messages(history.conversations()[0].id)) == 2
+
+
+async def test_letters_go_before_a_growing_answer(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assistant.tui.painting.PAINT_WHILE_WRITING", 1.0)
+    model = HeldModel(("one two",))
+    async with make_app(history, model).run_test(size=(100, 30)) as pilot:
+        await ready(pilot)
+        await send(pilot, "Tell me")
+        await until(pilot, lambda: answers(pilot) == ["one"])
+        await until(pilot, lambda: "one" in screen_text(pilot))
+        screen = chat(pilot)
+        screen._painting.painted_at = time.monotonic()
+        await pilot.press("x")
+        screen.post_message(AnswerGrew(screen._answering.run, " and a half"))
+        await until(pilot, lambda: answers(pilot) == ["one and a half"])
+        held = screen.transcript.last_answer
+        assert held is not None
+        if time.monotonic() - screen._painting.painted_at < 0.9:  # the machine may have been busy
+            assert "and a half" not in screen_text(pilot)
+        await until(pilot, lambda: "one and a half" in screen_text(pilot))  # a little later
+        model.go.set()
+        await until(pilot, lambda: not screen.busy)
 
 
 async def test_regenerate_puts_another_answer_in_the_place_of_the_last(history: History) -> None:
