@@ -27,7 +27,7 @@ from assistant.history import History
 from assistant.paths import DATA_VARIABLE, database_path
 from assistant.tui.screenshots import PASTE, fill
 
-LONGEST_WAIT = 60  # seconds
+LONGEST_WAIT = 180  # seconds
 BETWEEN_KEYS = 0.15  # seconds
 TRIES = 5  # to stop an answer before it is over, on a machine that is fast
 QUESTIONS = (
