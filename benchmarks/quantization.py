@@ -18,21 +18,20 @@ from assistant.bundle import load_bundle
 from assistant.conversation import Message, encode_conversation
 from assistant.engine.generator import TextGenerator
 from training.checkpoint import load_checkpoint
+from training.datasets.splits import split_of
 
 DATASETS = Path(__file__).parent.parent / "training" / "datasets"
 
 
 def dialogues(count: int) -> list[list[Message]]:
-    """Return the first ``count`` dialogues, spread evenly over the files."""
+    """Return ``count`` dialogues of the test split, spread evenly over the files."""
     files = ["acc", "app", "bil", "con", "dev", "ord"]
     rows = []
     for name in files:
         lines = (DATASETS / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
-        rows += lines[: -(-count // len(files))]
-    return [
-        [Message(m["role"], m["content"]) for m in json.loads(line)["messages"]]
-        for line in rows[:count]
-    ]
+        held_out = [row for row in map(json.loads, lines) if split_of(row["id"]) == "test"]
+        rows += held_out[: -(-count // len(files))]
+    return [[Message(m["role"], m["content"]) for m in row["messages"]] for row in rows[:count]]
 
 
 def main() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from threading import Event
 
 import numpy as np
@@ -183,6 +185,35 @@ def test_too_little_memory_is_said_with_what_it_needs(bundle, monkeypatch, failu
 
 def _no_memory(*_):
     raise MemoryError
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a limit of the address space")
+def test_a_process_that_really_runs_out_of_memory_says_so(bundle):
+    # a cache of 6 GB a layer where 3 GB more may be mapped
+    code = (
+        "import resource, sys\n"
+        "from dataclasses import replace\n"
+        "from pathlib import Path\n"
+        "import numpy, onnxruntime\n"
+        "from assistant.bundle import load_bundle\n"
+        "from assistant.engine.generator import TextGenerator\n"
+        "from assistant.errors import ModelError\n"
+        "bundle = replace(load_bundle(Path(sys.argv[1])), context_length=50_000_000)\n"
+        "pages = int(Path('/proc/self/statm').read_text().split()[0])\n"
+        "limit = pages * resource.getpagesize() + 3 * 2**30\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (limit, limit))\n"
+        "try:\n"
+        "    TextGenerator(bundle, threads=1)\n"
+        "except ModelError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(bundle.directory)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "Not enough memory to load the model tiny" in done.stdout
 
 
 def test_a_graph_that_is_no_graph_is_one_line(bundle, monkeypatch):
