@@ -21,7 +21,8 @@ from assistant.plugin_api import Score
 # At most this many tokens a batch, padding included: one full window, or some short ones. What a
 # layer computes then fits a core's cache, and there are enough batches for every core.
 BATCH_TOKENS = 256
-EMBEDDING = "embedding"  # name of the graph's second output; older bundles lack it
+# What a graph gives of a text besides its logits, the best first; older bundles have none.
+EMBEDDINGS = ("features", "embedding")
 
 
 def similar_lengths(lengths: Sequence[int], tokens: int) -> list[list[int]]:
@@ -73,6 +74,9 @@ class OnnxClassifier:
         self.tokenizer = bundle.tokenizer()
         # Cores that share a batch wait for each other after every product.
         self._session = open_session(bundle, threads=1)
+        shapes = {output.name: output.shape for output in self._session.get_outputs()}
+        name = next((name for name in EMBEDDINGS if name in shapes), "")
+        self._embedding = (name, int(shapes[name][-1]) if name else 0)
         self._pool = ThreadPoolExecutor(threads or available_cores(), "classifier")
 
     @property
@@ -100,8 +104,7 @@ class OnnxClassifier:
     @property
     def embedding_width(self) -> int:
         """Width D of an embedding; 0 when the bundle was exported without them."""
-        outputs = {output.name: output.shape for output in self._session.get_outputs()}
-        return int(outputs[EMBEDDING][-1]) if EMBEDDING in outputs else 0
+        return self._embedding[1]
 
     def margins(self, windows: Sequence[Sequence[int]]) -> NDArray[np.float64]:
         """Return logit(positive) - logit(other) of each window, uncalibrated."""
@@ -182,7 +185,7 @@ class OnnxClassifier:
         ids = np.zeros((len(batch), lengths.max()), np.int64)
         for row, index in enumerate(batch):
             ids[row, : lengths[row]] = windows[index]
-        wanted = ["logits", EMBEDDING] if vectors.shape[1] else ["logits"]
+        wanted = ["logits", self._embedding[0]] if vectors.shape[1] else ["logits"]
         try:
             logits, *more = self._session.run(wanted, {"input_ids": ids, "lengths": lengths})
         except Exception as error:  # onnxruntime has no common base class

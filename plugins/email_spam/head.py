@@ -7,7 +7,7 @@ Ridge regression pulls w to 0 and a to 1, that is, back to the model: a few mark
 little, many move it far. Fitted by Newton's method (Hastie, Tibshirani and Friedman, The
 Elements of Statistical Learning, 4.4.1), both classes weighing the same.
 
-Shapes: N mails, D width of an embedding, F = D + 1 features.
+Shapes: N mails, D width of an embedding, K = min(N, D), F = K + 1 features.
 """
 
 from __future__ import annotations
@@ -119,18 +119,21 @@ def fit_head(
     width = embedding_ND.shape[1]
     # sqrt(D) gives z a norm of about one whatever the width; dead dimensions stay near zero
     scale = np.maximum(spread, 1e-3 * max(float(spread.max()), 1e-6)) * math.sqrt(width)
-    x_NF = np.column_stack([(embedding_ND - mean) / scale, model_N])
+    z_ND = (embedding_ND - mean) / scale
+    # Ridge weights are sums of the rows: with fewer mails than figures N unknowns are enough.
+    basis_DK = np.linalg.qr(z_ND.T)[0] if len(z_ND) < width else np.eye(width)
+    x_NF = np.column_stack([z_ND @ basis_DK, model_N])
     target = np.where(spam_N, 1.0, 0.0)
     counts = np.where(spam_N, spam_N.sum(), (~spam_N).sum())
     importance = 0.5 / counts  # sums to one, half for each class
-    prior = np.zeros(width + 1)
+    prior = np.zeros(x_NF.shape[1])
     prior[-1] = 1.0
     beta, bias = _newton(x_NF, target, importance, prior, regularization)
     return Head(
         revision=revision,
         mean=tuple(mean.tolist()),
         scale=tuple(scale.tolist()),
-        weights=tuple(beta[:-1].tolist()),
+        weights=tuple((basis_DK @ beta[:-1]).tolist()),
         log_odds_weight=float(beta[-1]),
         bias=bias,
         regularization=regularization,

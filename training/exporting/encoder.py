@@ -89,7 +89,11 @@ class EncoderGraph:
 
     def states(self, ids: str, mask: str = "") -> str:
         """Return the last layer's states [B, S, D]; ``mask`` int32 [B, S] is 1 at real tokens."""
-        x = self.embed(ids)
+        return self.layers(ids, mask)[-1]
+
+    def layers(self, ids: str, mask: str = "") -> list[str]:
+        """Return the states [B, S, D] after each layer, see ``states``."""
+        x, found = self.embed(ids), []
         for index in range(self.encoder.architecture.layers):
             name = f"encoder.layer.{index}"
             x = self._rejoin(self._attend(x, name, mask), x, f"{name}.attention.output")
@@ -98,7 +102,8 @@ class EncoderGraph:
             x = self._rejoin(
                 self.graph.node("BiasGelu", [wide, bias], contrib=True), x, f"{name}.output"
             )
-        return x
+            found.append(x)
+        return found
 
     def _attend(self, x: str, name: str, mask: str) -> str:
         g, w = self.graph, self.weights
@@ -124,14 +129,21 @@ class EncoderGraph:
         return self.norm(total, f"{name}.LayerNorm")
 
 
+def feature_layers(layers: int) -> list[int]:
+    """Return the layers, counted from 1, whose means are features: 1, 3 and 5 of six."""
+    return sorted({max(1, round(layers * depth / 6)) for depth in (1, 3, 5)})
+
+
 def build_encoder_classification_graph(
     checkpoint: Checkpoint, quantization: Quantization, path: Path
 ) -> list[Path]:
     """Write the graph of a classifier on an encoder; returns its external data files.
 
     Inputs: ``input_ids`` int64 [B, S], padded on the right; ``lengths`` int64 [B].
-    Outputs: ``logits`` float [B, labels] and ``embedding`` float [B, D], the mean state of the
-    real tokens, which the score layer reads.
+    Outputs: ``logits`` float [B, labels]; ``embedding`` float [B, D], the mean state of the
+    real tokens, which the score layer reads; ``features`` float [B, 3 D], their means at three
+    depths (``feature_layers``), for heads that are fitted on somebody's own mail: the last layer
+    has forgotten what its own task did not need.
     """
     assert checkpoint.classifier is not None
     assert isinstance(checkpoint.transformer, Encoder)
@@ -143,8 +155,12 @@ def build_encoder_classification_graph(
     g.output("logits", TensorProto.FLOAT, ["B", len(checkpoint.labels)])
     g.output("embedding", TensorProto.FLOAT, ["B", width])
     real, column = g.real_tokens(ids, lengths)
-    states = b.states(ids, g.node("Cast", [real], to=TensorProto.INT32))
-    g.mean_of_real(states, real, column, "embedding")
+    states = b.layers(ids, g.node("Cast", [real], to=TensorProto.INT32))
+    g.mean_of_real(states[-1], real, column, "embedding")
+    depths = feature_layers(len(states))
+    g.output("features", TensorProto.FLOAT, ["B", len(depths) * width])
+    means = [g.mean_of_real(states[depth - 1], real, column, f"mean.{depth}") for depth in depths]
+    g.node("Concat", means, ["features"], axis=-1)
     score: Any = checkpoint.classifier.score
     matrix, bias = (t.detach().float().cpu().numpy() for t in (score.weight, score.bias))
     product = g.linear("embedding", "score", matrix)

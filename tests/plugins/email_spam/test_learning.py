@@ -41,17 +41,18 @@ def problem(n: int, width: int = 12, seed: int = 0) -> Marks:
     return Marks(x_ND, random.normal(size=n) + spam_N, spam_N)
 
 
-def test_the_head_is_the_ridge_regression_that_scikit_learn_finds() -> None:
+@pytest.mark.parametrize(("n", "width"), [(300, 12), (60, 90)])
+def test_the_head_is_the_ridge_regression_that_scikit_learn_finds(n: int, width: int) -> None:
     """With the model's own log-odds taken out (always 0) the two problems are the same."""
-    marks, ridge = problem(300), 0.01
-    head = fit_head(marks.embedding_ND, np.zeros(300), marks.spam_N, ridge)
+    marks, ridge = problem(n, width), 0.01
+    head = fit_head(marks.embedding_ND, np.zeros(n), marks.spam_N, ridge)
     z_ND = (marks.embedding_ND - np.array(head.mean)) / np.array(head.scale)
     weight_N = np.where(marks.spam_N, 0.5 / marks.spam_N.sum(), 0.5 / (~marks.spam_N).sum())
     theirs = LogisticRegression(C=1 / ridge, tol=1e-10, max_iter=10_000)
     theirs.fit(z_ND, marks.spam_N, sample_weight=weight_N)
     np.testing.assert_allclose(head.weights, theirs.coef_[0], rtol=1e-3, atol=1e-3)
     assert head.bias == pytest.approx(float(theirs.intercept_[0]), abs=1e-3)
-    ours = sigmoid(head.log_odds(marks.embedding_ND, np.zeros(300)))
+    ours = sigmoid(head.log_odds(marks.embedding_ND, np.zeros(n)))
     np.testing.assert_allclose(ours, theirs.predict_proba(z_ND)[:, 1], atol=1e-3)
 
 

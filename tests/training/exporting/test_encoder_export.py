@@ -11,6 +11,7 @@ from assistant.tokenizer import END_OF_TEXT, TokenizerSpec
 from assistant.wordpiece import WordPieceTokenizer
 from training.checkpoint import Checkpoint
 from training.encoder import Encoder
+from training.exporting.encoder import feature_layers
 from training.exporting.export import export_bundle
 from training.exporting.quantization import quantize_int8
 from training.model import SequenceClassifier
@@ -91,7 +92,27 @@ def test_texts_are_read_and_embedded(checkpoint, tmp_path):
     empty, short, long = classifier.embed(texts)
     assert classifier.score([]) == classifier.embed([]) == []
     width = checkpoint.transformer.architecture.width
-    assert all(score.embedding.shape == (width,) for score in (empty, short, long))
+    assert all(score.embedding.shape == (2 * width,) for score in (empty, short, long))
+    assert classifier.embedding_width == 2 * width
+
+
+def test_features_are_the_means_of_what_the_layers_return(checkpoint, tmp_path):
+    bundle = export_bundle(checkpoint, tmp_path / "b", "b", quantization="float32")
+    (score,) = OnnxClassifier(bundle, threads=1).embed(["hello"])
+    seen = []
+    for block in checkpoint.transformer.encoder["layer"]:
+        block.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    row = torch.tensor([[*checkpoint.tokenizer.encode("hello"), 3]])
+    with torch.no_grad():
+        checkpoint.classifier(row, torch.tensor([row.shape[1]]))
+    expected = torch.cat([state.mean(dim=1)[0] for state in seen])
+    np.testing.assert_allclose(score.embedding, expected.numpy(), atol=1e-4)
+
+
+def test_features_come_from_three_depths():
+    assert feature_layers(6) == [1, 3, 5]
+    assert feature_layers(12) == [2, 6, 10]
+    assert feature_layers(1) == [1]
 
 
 def test_several_cores_give_what_one_gives_in_the_order_asked_for(checkpoint, tmp_path):
