@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 from assistant.tokenizer import END_OF_TEXT, Tokenizer
 
+MOST_WINDOWS = 64
+"""Windows after the first, at most; of a longer text they are read at even distances."""
+
 
 @dataclass(frozen=True)
 class Windows:
@@ -69,9 +72,9 @@ def encode_windows(
         head_share: above 0, a text of several windows gets one more in front: this share of it
             the text's beginning, the rest its end, which is how training reads long texts.
         repeat_head: above 0 (with ``head_share``), the others share out what the first one
-            leaves of the text, in place of ``stride``, and each begins with the text's first
-            paragraph, at most so many ids: a passage of a mail is judged with its sender and
-            subject.
+            leaves of the text, in place of ``stride``, at most ``MOST_WINDOWS`` of them, and each
+            begins with the text's first paragraph, at most so many ids: a passage of a mail is
+            judged with its sender and subject.
     """
     end = tokenizer.special(END_OF_TEXT)
     ids = tokenizer.encode(text)
@@ -97,7 +100,7 @@ def _middle(ids: list[int], repeated: list[int], head: int, room: int, end: int)
     """Return windows over what lies between ``head`` ids and a tail of ``room - head``."""
     size = room - len(repeated)
     start, stop = max(head, len(repeated)), len(ids) - (room - head)
-    count = max(1, -(-(stop - start) // size))
+    count = min(MOST_WINDOWS, max(1, -(-(stop - start) // size)))
     places = [start + (stop - start) * index // count for index in range(count)]
     # full windows, also where little is left to read: short ones say little
     places = [max(len(repeated), min(place, len(ids) - size)) for place in places]

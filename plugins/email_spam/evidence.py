@@ -27,6 +27,7 @@ FEWEST_SPANS, MAX_SPANS = 8, 20
 MAX_LINK_HOSTS = 5
 LONG_BODY = 900  # characters; of longer mail only the most telling stretch is explained
 STRETCH = 600  # fits one window, with sender and subject
+MAX_STRETCHES = 40  # looked at; of longer mail they lie at even distances
 MAX_REASONS = 6
 NOTICEABLE = 0.1  # of log-odds
 SUBSETS = 32  # at most
@@ -132,7 +133,9 @@ def _passages(pieces: list[tuple[str, float]]) -> Iterator[Passage]:
 def _telling_stretch(mail: Mail, classifier: Classifier) -> Mail:
     if len(mail.body) <= LONG_BODY:
         return mail
-    stretches = [replace(mail, body=part) for part in _grouped(sentences(mail.body), STRETCH)]
+    parts = _grouped(sentences(mail.body), STRETCH)
+    parts = parts[:: math.ceil(len(parts) / MAX_STRETCHES)]
+    stretches = [replace(mail, body=part) for part in parts]
     scores = classifier.score([canonical_text(stretch) for stretch in stretches])
     best = max(range(len(stretches)), key=lambda index: scores[index].probability)
     return stretches[best]

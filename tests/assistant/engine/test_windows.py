@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assistant.engine.windows import Windows, encode_windows
+from assistant.engine.windows import MOST_WINDOWS, Windows, encode_windows
 from assistant.tokenizer import Tokenizer
 
 END = -1
@@ -48,7 +49,7 @@ def test_a_short_text_is_one_window_however_long_ones_are_read(length: int) -> N
         assert windows.cut(text, LETTERS) == [[*LETTERS.encode(text), END]]
 
 
-@given(st.integers(0, 40), st.integers(32, 600), st.integers(16, 64))
+@given(st.integers(0, 40), st.integers(32, 600), st.integers(24, 64))
 def test_with_the_first_paragraph_repeated_all_is_read_in_full_windows(
     paragraph: int, length: int, tokens: int
 ) -> None:
@@ -70,3 +71,12 @@ def test_without_paragraphs_nothing_is_repeated() -> None:
     windows = Windows(32, 31, 0.75, 6).cut(text, LETTERS)
     ids = LETTERS.encode(text)
     assert windows[1:] == [[*ids[at : at + 31], END] for at in (23, 46, 69)]
+
+
+def test_of_an_endless_text_windows_at_even_distances_are_read() -> None:
+    text = letters(40_000)
+    _, *others = Windows(32, 31, 0.75, 6).cut(text, LETTERS)
+    assert len(others) == MOST_WINDOWS
+    distances = [b[0] - a[0] for a, b in pairwise(others)]
+    assert max(distances) - min(distances) <= 1
+    assert distances[0] == pytest.approx(40_000 / MOST_WINDOWS, abs=1)
