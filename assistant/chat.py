@@ -29,7 +29,8 @@ class GenerationOptions:
         repetition_penalty: divides the logits of tokens seen in the answer (CTRL,
             https://arxiv.org/abs/1909.05858); 1 is off.
         no_repeat_ngram: no run of this many tokens comes twice in an answer
-            (https://arxiv.org/abs/1705.04304): a small model's loops end; 0 is off.
+            (https://arxiv.org/abs/1705.04304), and none of half as many a third time: a small
+            model's loops end; 0 is off.
         max_tokens: longest answer, in tokens.
         seed: of the sampler; None draws one.
         stop: texts that end the answer where they would begin.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -36,7 +37,8 @@ class Sampler:
         options = self.options
         if options.repetition_penalty != 1.0 and answer:
             logits_V = penalize(logits_V, answer, options.repetition_penalty)
-        if banned := repeating(answer, options.no_repeat_ngram):
+        n = options.no_repeat_ngram
+        if banned := repeating(answer, n) + repeating(answer, (n + 1) // 2, times=2):
             logits_V = logits_V.copy()
             logits_V[banned] = -np.inf
         if options.temperature <= 0:
@@ -56,16 +58,18 @@ def penalize(
     return logits_V
 
 
-def repeating(answer: Sequence[int], n: int) -> list[int]:
-    """Return the tokens that would complete a run of ``n`` tokens that stands in the answer."""
+def repeating(answer: Sequence[int], n: int, times: int = 1) -> list[int]:
+    """Return the tokens that would complete a run of ``n`` tokens that stands in the answer
+    ``times`` times or more."""
     if n < 2 or len(answer) < n:
         return []
     last = list(answer[1 - n :])
-    return [
+    found = Counter(
         answer[place + n - 1]
         for place in range(len(answer) - n + 1)
         if answer[place] == last[0] and list(answer[place : place + n - 1]) == last
-    ]
+    )
+    return [token for token, count in found.items() if count >= times]
 
 
 def filtered(logits_V: NDArray[np.float32], options: GenerationOptions) -> NDArray[np.float64]:

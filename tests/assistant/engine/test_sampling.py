@@ -90,3 +90,12 @@ def test_without_the_option_runs_may_repeat():
     assert sampler.choose(logits, answer) == 3
     assert repeating(answer, 0) == []
     assert repeating(answer, 3) == [3]
+
+
+def test_no_run_of_half_as_many_tokens_comes_a_third_time():
+    answer = [1, 2, 3, 8, 1, 2, 3, 9, 1, 2]
+    logits = np.array([0, 0, 4, 5, 0, 0, 0, 0, 0, 0], np.float32)
+    assert repeating(answer, 3, times=2) == [3]
+    assert repeating(answer[:6], 3, times=2) == []
+    assert Sampler(GenerationOptions(no_repeat_ngram=6)).choose(logits, answer) == 2
+    assert Sampler(GenerationOptions(no_repeat_ngram=6)).choose(logits, answer[:6]) == 3
