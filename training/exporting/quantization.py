@@ -100,4 +100,4 @@ def quantize_int4_symmetric(weight_NK: NDArray[np.float32]) -> QuantizedMatrix:
 
 def pack_nibbles(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Pack values below 16 along the last axis, two a byte, the first in the low half."""
-    return values[..., 0::2] | (values[..., 1::2] << 4)
+    return (values[..., 0::2] | (values[..., 1::2] << 4)).astype(np.uint8)
