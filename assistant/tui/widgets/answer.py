@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
 from typing import TYPE_CHECKING, ClassVar
 
@@ -104,7 +106,10 @@ class Answer(Said):
     async def finish(self, content: str | None = None, note: str = "") -> None:
         """Show the final text (None: what has come so far) and the note."""
         if self._stream is not None:
-            await self._stream.stop()
+            # stopped before its task took its first step, a stream raises that task's
+            # cancellation, which would end this whole screen
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._stream.stop()
             self._stream = None
         if content is not None:
             self.content = sanitize(content)

@@ -84,6 +84,21 @@ async def test_a_stopped_answer_is_continued_in_place(history: History) -> None:
     assert len(history.messages(history.conversations()[0].id)) == 2
 
 
+async def test_an_answer_stopped_before_its_first_piece_is_drawn_leaves_the_screen_alive(
+    history: History,
+) -> None:
+    async with make_app(history, ScriptedChatModel(answers=("one", "two"))).run_test() as pilot:
+        await ready(pilot)
+        await ask(pilot, "Say a number")
+        answer = chat(pilot).transcript.last_answer
+        assert answer is not None
+        answer._stream = answer.markdown.get_stream(answer.markdown)
+        await answer.finish("one and a half")  # its task has not taken a step yet
+        assert answer.content == "one and a half"
+        await ask(pilot, "Another")
+        assert answers(pilot)[-1] == "two"
+
+
 async def test_letters_go_before_a_growing_answer(
     history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
