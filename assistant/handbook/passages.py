@@ -68,11 +68,17 @@ class Passage:
 
 
 class PassageReader:
-    """Finds passages; remembers the vectors of what it has read."""
+    """Finds passages; remembers the vectors of what it has read.
 
-    def __init__(self, encode: Encode, settings: PassageSettings) -> None:
+    Args:
+        remembered: most vectors kept; None keeps all.
+    """
+
+    def __init__(
+        self, encode: Encode, settings: PassageSettings, remembered: int | None = REMEMBERED
+    ) -> None:
         self.encode, self.settings = encode, settings
-        self._encode = lru_cache(REMEMBERED)(encode)
+        self._encode = lru_cache(remembered)(encode)
 
     def find(self, questions: Sequence[str], notes: Sequence[Note]) -> list[tuple[int, Note]]:
         """Return the passages to answer the last of a person's messages from, under their notes'

@@ -16,6 +16,7 @@ from assistant.conversation import Message, Note
 from training.datasets import WRITTEN
 from training.datasets.jsonl import read_rows
 from training.datasets.splits import split_unit
+from training.evaluation.text_metrics import cited
 from training.finetuning.conversations import Dialogue
 
 REFUSALS = WRITTEN / "refusals.jsonl"
@@ -58,10 +59,10 @@ class GroundedVariants:
         """Return the dialogue, changed or as it is."""
         if not dialogue.notes or draw.random() >= self.config.share:
             return dialogue
-        cited = citations(dialogue.messages)
-        alone = len(cited) == 1 and len(dialogue.messages) == 2
+        numbers_cited = citations(dialogue.messages)
+        alone = len(numbers_cited) == 1 and len(dialogue.messages) == 2
         if alone and draw.random() < self.config.refusals:
-            return self._without_answer(dialogue, cited, draw)
+            return self._without_answer(dialogue, numbers_cited, draw)
         order: list[Note | int] = list(range(len(dialogue.notes)))
         order += self._distractors(dialogue, draw, draw.randint(0, self.config.distractors))
         draw.shuffle(order)
@@ -106,12 +107,8 @@ class GroundedVariants:
 
 def citations(messages: Sequence[Message]) -> set[int]:
     """Return the numbers of the notes that the answers cite."""
-    return {
-        int(number)
-        for message in messages
-        if message.role == "assistant"
-        for number in _CITATION.findall(message.content)
-    }
+    answers = [message.content for message in messages if message.role == "assistant"]
+    return {number for answer in answers for number in cited(answer)}
 
 
 @cache

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import cache, partial
+from functools import partial
 
 from assistant.conversation import Message, Note
 from assistant.handbook.passages import PassageReader, passages
 from assistant.handbook.reading import with_passages
 from training.evaluation.behaviour import refuses
-from training.finetuning.grounded import citations
+from training.evaluation.text_metrics import cited
 from training.finetuning.handbook import Prompted
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
-_CITATION = re.compile(r"\[\d+\]")
 _WORD = re.compile(r"\w{2,}")
 
 
@@ -27,7 +26,7 @@ class PassageExamples:
     """
 
     def __init__(self, reader: PassageReader) -> None:
-        self.reader = PassageReader(cache(reader.encode), reader.settings)
+        self.reader = PassageReader(reader.encode, reader.settings, remembered=None)
 
     def prompted(self, messages: Sequence[Message]) -> list[Prompted]:
         """Return a conversation once for each answer.
@@ -49,7 +48,7 @@ class PassageExamples:
         passages there is an answer, without there is none.
         """
         refusal = without_citations(answer.content)
-        if not citations([answer]) or refuses(refusal):
+        if not cited(answer.content) or refuses(refusal):
             asked = with_passages(messages, lambda questions, notes: [])
             return (*asked, Message("assistant", refusal))
         return (*with_passages(messages, partial(self._find, answer)), answer)
@@ -61,7 +60,7 @@ class PassageExamples:
         not there would have to be made up."""
         found = self.reader.find(questions, notes)
         said = _words(answer.content)
-        for number in sorted(citations([answer])):
+        for number in sorted(cited(answer.content)):
             mine = self._parts(notes, number)
             if mine:
                 source = max(mine, key=lambda part: len(said & _words(part[1].text)))
@@ -81,7 +80,7 @@ class PassageExamples:
 def without_citations(text: str) -> str:
     """Return the sentences of an answer that cite nothing; the whole of it when all cite."""
     sentences = _SENTENCE_END.split(text)
-    kept = " ".join(sentence for sentence in sentences if not _CITATION.search(sentence))
+    kept = " ".join(sentence for sentence in sentences if not cited(sentence))
     return kept or text
 
 
