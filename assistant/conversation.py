@@ -6,7 +6,7 @@ Format: https://github.com/openai/openai-python/blob/v0.28.1/chatml.md
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -42,9 +42,12 @@ GROUNDED_HEADER = "Answer from these notes and cite them as [n]."
 
 def grounded_question(question: str, notes: Sequence[Note]) -> str:
     """Return a user message that carries numbered notes and the question."""
-    lines = [GROUNDED_HEADER]
-    lines += [f"[{n}] {note.title}: {note.text}" for n, note in enumerate(notes, start=1)]
-    return "\n".join(lines) + f"\n\nQuestion: {question.strip()}"
+    return _numbered(question, enumerate(notes, start=1))
+
+
+def _numbered(question: str, notes: Iterable[tuple[int, Note]]) -> str:
+    lines = [GROUNDED_HEADER, *(f"[{n}] {note.title}: {note.text}" for n, note in notes)]
+    return "\n".join(lines) + f"\n\n{QUESTION} {question.strip()}"
 
 
 NO_NOTE_HEADER = "No note answers this question. The notes are about:"
@@ -60,11 +63,9 @@ def passages_question(
         notes: all of them; their titles stand in for passages.
     """
     if passages:
-        lines = [GROUNDED_HEADER]
-        lines += [f"[{number}] {part.title}: {part.text}" for number, part in passages]
-    else:
-        lines = [f"{NO_NOTE_HEADER} {'; '.join(note.title for note in notes)}"]
-    return "\n".join(lines) + f"\n\n{QUESTION} {question.strip()}"
+        return _numbered(question, passages)
+    titles = "; ".join(note.title for note in notes)
+    return f"{NO_NOTE_HEADER} {titles}\n\n{QUESTION} {question.strip()}"
 
 
 def is_about_notes(message: str) -> bool:
