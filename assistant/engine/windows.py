@@ -82,7 +82,7 @@ def encode_windows(
     if len(ids) <= room:
         return [[*ids, end]]
     head = round(room * head_share)
-    first = [*ids[:head], *ids[len(ids) - (room - head) :], end]
+    first = [*head_and_tail(ids, room, head_share), end]
     if head_share > 0 and repeat_head > 0:
         paragraph, blank, _ = text.partition("\n\n")
         repeated = tokenizer.encode(paragraph)[:repeat_head] if blank else []
@@ -94,6 +94,15 @@ def encode_windows(
     starts[-1] = len(ids) - room
     windows = [[*ids[start : start + room], end] for start in starts]
     return [first, *windows] if head_share > 0 else windows
+
+
+def head_and_tail(ids: list[int], room: int, head_share: float) -> list[int]:
+    """Return at most ``room`` ids: of more, this share of them from the beginning, the rest from
+    the end."""
+    if len(ids) <= room:
+        return ids
+    head = round(room * head_share)
+    return ids[:head] + ids[len(ids) - (room - head) :]
 
 
 def _middle(ids: list[int], repeated: list[int], head: int, room: int, end: int) -> list[list[int]]:

@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from assistant.engine import windows
 from assistant.engine.windows import Windows, encode_windows
 from assistant.tokenizer import END_OF_TEXT, Tokenizer
 
@@ -68,13 +69,9 @@ def diluted(text: str, innocent: str, in_front: bool) -> str:
 
 def head_and_tail(text: str, tokenizer: Tokenizer, tokens: int) -> list[int]:
     """Encode to at most ``tokens`` ids, the last one END_OF_TEXT; the middle of a long one goes."""
-    end = tokenizer.special(END_OF_TEXT)
     ids = tokenizer.encode(_within_reach(text, tokens))
-    room = tokens - 1
-    if len(ids) > room:
-        head = round(room * HEAD_SHARE)
-        ids = ids[:head] + ids[len(ids) - (room - head) :]
-    return [*ids, end]
+    kept = windows.head_and_tail(ids, tokens - 1, HEAD_SHARE)
+    return [*kept, tokenizer.special(END_OF_TEXT)]
 
 
 def windows_of(tokens: int) -> Windows:
@@ -100,5 +97,4 @@ def _within_reach(text: str, tokens: int) -> str:
 
 def one_window(text: str, tokenizer: Tokenizer, tokens: int, draw: random.Random) -> list[int]:
     """Encode one of the windows in which inference reads the text."""
-    windows = encode_windows(text, tokenizer, tokens, tokens)
-    return windows[draw.randrange(len(windows))]
+    return draw.choice(encode_windows(text, tokenizer, tokens, tokens))
