@@ -29,7 +29,7 @@ from training.finetuning.calibration import (
 from training.finetuning.classifier_config import ClassifierConfig, DecisionConfig
 from training.finetuning.labelled_text import LabelledText
 from training.finetuning.pooling import POSITIVE, choose_later_penalty, largest, padded_texts
-from training.finetuning.scoring import text_margins
+from training.finetuning.scoring import by_text, text_margins
 
 Split = Literal["validation", "test", "left out"]
 
@@ -51,7 +51,7 @@ def shipped_margins(
     with tempfile.TemporaryDirectory() as scratch:
         bundle = export_bundle(exported, Path(scratch) / "bundle", "bundle", quantization="int8")
         margins = OnnxClassifier(bundle).margins([w for windows in cut for w in windows])
-    return np.split(margins, np.cumsum([len(windows) for windows in cut])[:-1])
+    return by_text(margins, cut)
 
 
 def margins_of(

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from assistant.engine.classifier import similar_lengths
 from assistant.engine.windows import Windows, discount_later
 from assistant.plugin_api import Score
 from training.checkpoint import Checkpoint
@@ -25,19 +26,12 @@ def window_margins(
 ) -> NDArray[np.float64]:
     """Return logit(positive) - logit(other) of each window; the positive label is the last."""
     device = classifier.score.weight.device
-    order = sorted(range(len(windows)), key=lambda index: len(windows[index]))
     result = np.zeros(len(windows))
-    start = 0
-    while start < len(order):
-        stop = start + 1
-        while stop < len(order) and (stop + 1 - start) * len(windows[order[stop]]) <= BATCH_TOKENS:
-            stop += 1
-        chosen = order[start:stop]
+    for chosen in similar_lengths([len(window) for window in windows], BATCH_TOKENS):
         ids, lengths = pad([windows[index] for index in chosen])
         with autocast(device):
             logits = classifier(ids.to(device), lengths.to(device))
         result[chosen] = (logits[:, -1] - logits[:, 0]).float().cpu().numpy()
-        start = stop
     return result
 
 
@@ -51,6 +45,13 @@ def text_margins(
     classifier.eval()
     margins = window_margins(classifier, [window for windows in cut for window in windows])
     classifier.train(was_training)
+    return by_text(margins, cut)
+
+
+def by_text(
+    margins: NDArray[np.float64], cut: Sequence[Sequence[Sequence[int]]]
+) -> list[NDArray[np.float64]]:
+    """Share the margins of all windows out to the texts they are of."""
     return np.split(margins, np.cumsum([len(windows) for windows in cut])[:-1])
 
 
