@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import multiprocessing
@@ -31,7 +30,7 @@ from training.data.shards import (
     SPLITS,
     ShardWriter,
 )
-from training.data.sources import find_files
+from training.data.sources import find_files, sources_there
 from training.progress import Progress
 from training.run import Run
 from training.tokenizer.train import save_tokenizer
@@ -278,12 +277,8 @@ def _origins(
     names = {name for part in parts for name in part.facts["origins"]}
     for name in config.weights:
         if name not in names:
-            close = difflib.get_close_matches(name, names, n=1)
-            meant = f"; did you mean {close[0]!r}?" if close else ""
-            raise ValueError(
-                f"weights.{name}: there is no such source{meant} There are: "
-                f"{', '.join(sorted(names)[:20])}"
-            )
+            there = sources_there(name, names)
+            raise ValueError(f"weights.{name}: there is no such source{there}")
     for part in parts:
         mine = kept[start : start + len(part.key)]
         start += len(part.key)

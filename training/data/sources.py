@@ -7,10 +7,11 @@ however large the files are.
 
 from __future__ import annotations
 
+import difflib
 import gzip
 import lzma
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -203,3 +204,10 @@ def opened(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
         raise BadInputError(f"{path}: damaged or cut short ({error})") from error
     except OSError as error:
         raise BadInputError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def sources_there(name: str, sources: Collection[str]) -> str:
+    """Return the end of a message about a source that is not there: which may be meant."""
+    close = difflib.get_close_matches(name, sources, n=1)
+    meant = f"; did you mean {close[0]!r}?" if close else ""
+    return f"{meant} There are: {', '.join(sorted(sources)[:20])}"

@@ -6,14 +6,13 @@ in pretraining.
 
 from __future__ import annotations
 
-import difflib
 import random
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from assistant.tokenizer import END_OF_TEXT, Tokenizer
 from training.data.broken import Broken
-from training.data.sources import documents, find_files
+from training.data.sources import documents, find_files, sources_there
 from training.finetuning.conversations import Example
 
 
@@ -32,12 +31,8 @@ def check_weights(weights: Mapping[str, float], sources: Collection[str]) -> Non
         if weight < 0:
             raise ValueError(f"weights.{name} = {weight}: expected 0 or more passes")
         if name not in sources:
-            close = difflib.get_close_matches(name, sources, n=1)
-            meant = f"; did you mean {close[0]!r}?" if close else ""
-            raise ValueError(
-                f"weights name a source that is not there: {name}{meant} There are: "
-                f"{', '.join(sorted(sources)[:20])}"
-            )
+            there = sources_there(name, sources)
+            raise ValueError(f"weights name a source that is not there: {name}{there}")
 
 
 def text_examples(text: str, tokenizer: Tokenizer, length: int) -> list[Example]:
