@@ -96,9 +96,8 @@ class OnnxChatModel:
         ]
 
     def _guard(self, messages: Sequence[Message]) -> InventionGuard:
-        given = [own_words(message.content) for message in messages if message.role != "assistant"]
-        # what was said before was guarded then, or typed by the person
-        given += [message.content for message in messages if message.role == "assistant"]
+        # answers as well: what was said before was guarded then, or typed by the person
+        given = [m.content if m.role == "assistant" else own_words(m.content) for m in messages]
         return InventionGuard(GivenFacts(given), lambda token: self.tokenizer.decode_bytes([token]))
 
     def stream(
