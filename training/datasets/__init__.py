@@ -14,6 +14,7 @@ DIALOGUE_FILES = (
     "con",
     "gro",
     "fol",
+    "fo2",
     "hbd",
     "hbs",
     "hbo",
