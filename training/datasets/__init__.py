@@ -18,6 +18,7 @@ DIALOGUE_FILES = (
     "hbd",
     "hbs",
     "hbo",
+    "hb2",
     "wri",
 )
 """Stems of the dialogue files."""
