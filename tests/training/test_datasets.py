@@ -21,6 +21,7 @@ EVALUATION_MAIL = [
     WRITTEN.parent / "evaluation" / f"{stem}.jsonl"
     for stem in ("everyday_mail", "everyday_notes", "modern_mail")
 ]
+GROUNDED_FILES = ("gro", "gr2")
 RESERVED = re.compile(r"\.(example|invalid|test)(\.|$)")  # RFC 2606
 
 
@@ -44,8 +45,9 @@ def test_ids_are_unique_in_all_files() -> None:
     assert [i for i, n in ids.items() if n > 1] == []
 
 
-def test_grounded_answers_cite_notes_that_are_there() -> None:
-    for row in _rows("gro"):
+@pytest.mark.parametrize("stem", GROUNDED_FILES)
+def test_grounded_answers_cite_notes_that_are_there(stem: str) -> None:
+    for row in _rows(stem):
         notes, messages = row["context"], row["messages"]
         assert isinstance(notes, list)
         assert isinstance(messages, list)
@@ -106,12 +108,20 @@ def test_known_ids_keep_their_split_for_ever() -> None:
     assert {i: split_of(i) for i in pinned} == pinned
 
 
-def test_the_five_questions_of_one_organisation_share_a_split() -> None:
-    for block in range(len(_rows("gro")) // 5):
-        ids = [f"gro-{block * 5 + n:04d}" for n in range(1, 6)]
-        assert len({split_unit(i) for i in ids}) == 1
-        assert len({split_of(i) for i in ids}) == 1
-    assert split_unit("gro-0005") != split_unit("gro-0006")
+@pytest.mark.parametrize("stem", GROUNDED_FILES)
+def test_the_five_questions_of_one_organisation_share_a_split(stem: str) -> None:
+    rows = _rows(stem)
+    for block in range(0, len(rows), 5):
+        five = rows[block : block + 5]
+        assert [row["id"] for row in five] == [f"{stem}-{block + n:04d}" for n in range(1, 6)]
+        assert len({row["topic"] for row in five}) == 1
+        assert len({split_unit(str(row["id"])) for row in five}) == 1
+        assert len({split_of(str(row["id"])) for row in five}) == 1
+    assert split_unit(f"{stem}-0005") != split_unit(f"{stem}-0006")
+
+
+def test_blocks_of_two_grounded_files_are_not_one() -> None:
+    assert split_unit("gro-0001") != split_unit("gr2-0001")
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz", ".jsonl.xz"])

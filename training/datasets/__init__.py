@@ -13,6 +13,7 @@ DIALOGUE_FILES = (
     "app",
     "con",
     "gro",
+    "gr2",
     "fol",
     "fo2",
     "hbd",

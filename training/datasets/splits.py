@@ -13,7 +13,7 @@ Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 GROUNDED_BLOCK = 5
-_GROUNDED = re.compile(r"gro-(\d+)")
+_GROUNDED = re.compile(r"(gro|gr2)-(\d+)")
 
 
 def split_unit(item_id: str) -> str:
@@ -21,7 +21,7 @@ def split_unit(item_id: str) -> str:
     match = _GROUNDED.fullmatch(item_id)
     if match is None:
         return item_id
-    return f"gro-block-{(int(match[1]) - 1) // GROUNDED_BLOCK:04d}"
+    return f"{match[1]}-block-{(int(match[2]) - 1) // GROUNDED_BLOCK:04d}"
 
 
 def unit_interval(text: str) -> float:

@@ -184,11 +184,11 @@ def test_the_written_dialogues_load() -> None:
     readme = (WRITTEN / "README.md").read_text(encoding="utf-8")
     said = f"{len(dialogues):,} dialogues give {examples:,} training examples"
     assert said in " ".join(readme.split())
-    grounded = [d for d in dialogues if d.source == "gro"]
+    grounded = [d for d in dialogues if d.source in ("gro", "gr2")]
     assert all(d.notes for d in grounded)
-    by_block: dict[int, set[str]] = {}
+    by_block: dict[tuple[str, int], set[str]] = {}
     for d in grounded:
-        by_block.setdefault((int(d.key[-4:]) - 1) // 5, set()).add(d.split)
+        by_block.setdefault((d.source, (int(d.key[-4:]) - 1) // 5), set()).add(d.split)
     assert all(len(splits) == 1 for splits in by_block.values())
     assert {d.split for d in grounded} == {"train", "validation", "test"}
 
