@@ -97,10 +97,13 @@ class Action:
         run: does it, on a worker thread, and returns one line that says what happened;
             AssistantError is shown. A report's actions exclude each other: the first that
             succeeds takes the buttons away.
+        undo: takes back what ``run`` did and likewise says so; then the buttons are there
+            again. None where there is no way back.
     """
 
     label: str
     run: Callable[[], str]
+    undo: Callable[[], str] | None = None
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 
-from assistant.plugin_api import Action, Report
+from assistant.plugin_api import Action, EmbeddingClassifier, Report
 from plugins.email_spam.checking import MODEL, Verdict, banded, check, ruled
 from plugins.email_spam.mail import Mail
-from plugins.email_spam.marks import Label, mark, mark_counts
+from plugins.email_spam.marks import Label, Marked, mark, mark_counts, take_back
 from plugins.email_spam.personal import PersonalClassifier, load_personal
 from plugins.email_spam.rules import SenderRules, load_rules
 from plugins.email_spam.settings import load_settings
@@ -24,11 +23,11 @@ class Checker:
     def check(self, mail: Mail, explain: bool = True, threshold: float | None = None) -> Report:
         """Judge one mail, see ``checking.check``; the report can be corrected by its actions."""
         report = check(mail, self.classifier, explain, threshold, self.rules)
-        actions = (
-            Action("It is spam", partial(self._learn, mail, "spam")),
-            Action("It is fine", partial(self._learn, mail, "ham")),
-        )
-        return replace(report, actions=actions)
+        base = self.classifier.base
+        corrections = (_Correction(mail, "spam", base), _Correction(mail, "ham", base))
+        labels = ("It is spam", "It is fine")
+        actions = (Action(n, c.run, c.undo) for n, c in zip(labels, corrections, strict=True))
+        return replace(report, actions=tuple(actions))
 
     def decide(
         self, sender: str, judged: bool, probability: float, threshold: float | None = None
@@ -44,10 +43,23 @@ class Checker:
             return own or "unsure"
         return banded(probability, self.classifier, threshold)
 
-    def _learn(self, mail: Mail, label: Label) -> str:
-        base = self.classifier.base
-        mark(mail, label, base, load_settings().keep_text)
-        return marked_line(label, base.revision)
+
+class _Correction:
+    """A button of the card: marks a mail, and can take that back."""
+
+    def __init__(self, mail: Mail, label: Label, classifier: EmbeddingClassifier) -> None:
+        self._mail, self._label, self._classifier = mail, label, classifier
+        self._marked: Marked | None = None
+
+    def run(self) -> str:
+        keep_text = load_settings().keep_text
+        self._marked = mark(self._mail, self._label, self._classifier, keep_text)
+        return marked_line(self._label, self._classifier.revision)
+
+    def undo(self) -> str:
+        if self._marked is not None:
+            take_back(self._marked)
+        return f"No longer remembered as {self._label}"
 
 
 def load_checker() -> Checker:

@@ -7,7 +7,8 @@ an update of the model, because they can be read again.
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 from assistant.plugin_api import BadInputError, EmbeddingClassifier, ModelError
 from plugins.email_spam.canonical import canonical_text
@@ -24,7 +25,15 @@ if TYPE_CHECKING:
 Label = Literal["spam", "ham"]
 
 
-def mark(mail: Mail, label: Label, classifier: EmbeddingClassifier, keep_text: bool) -> None:
+@dataclass(frozen=True)
+class Marked:
+    """What a mark replaced, for ``take_back``: the mark before as it was stored, if any."""
+
+    digest: bytes
+    before: dict[str, Any] | None
+
+
+def mark(mail: Mail, label: Label, classifier: EmbeddingClassifier, keep_text: bool) -> Marked:
     """Keep a mail's embedding with the person's word for it; an earlier word is replaced.
 
     Raises:
@@ -48,8 +57,19 @@ def mark(mail: Mail, label: Label, classifier: EmbeddingClassifier, keep_text: b
         "text": text if keep_text else None,
         "created": now(),
     }
-    with open_store() as db:
+    with open_store() as db, db.atomic():
+        before = list(db.query("SELECT * FROM mark WHERE digest = ?", [row["digest"]]))
         db["mark"].upsert(row, pk="digest")  # type: ignore[union-attr]
+    return Marked(_digest(text), before[0] if before else None)
+
+
+def take_back(marked: Marked) -> None:
+    """Undo a mark: what the person had said of the mail before stands again."""
+    with open_store() as db:
+        if marked.before:
+            db["mark"].upsert(marked.before, pk="digest")  # type: ignore[union-attr]
+        else:
+            db.execute("DELETE FROM mark WHERE digest = ?", [marked.digest])
 
 
 def unmark(mail: Mail) -> bool:

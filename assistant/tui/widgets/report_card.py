@@ -5,6 +5,7 @@ All plain text: nothing of a report is read as markup, nothing in it can be clic
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from textual import on
@@ -40,11 +41,13 @@ class ReportCard(Vertical):
 
         line: str
         done: bool
+        taken_back: bool
 
     def __init__(self, report: Report, pasted: PastedText | None = None) -> None:
         super().__init__(classes=f"card -{report.tone}")
         self.report = report
         self._pasted = pasted
+        self._acted: Action  # the last one that was chosen
         if report.quotation:
             self._pasted = PastedText(report.quotation, report.kind)
 
@@ -77,6 +80,9 @@ class ReportCard(Vertical):
             for number, action in enumerate(report.actions):
                 label = Content(sanitize_line(action.label, 30))
                 yield Button(label, name=str(number), compact=True, classes="card-action")
+            undo = Button("Undo", compact=True, classes="card-undo")
+            undo.display = False
+            yield undo
             if self._pasted is not None:
                 yield Button("Discuss this text", compact=True, classes="card-discuss")
 
@@ -134,28 +140,35 @@ class ReportCard(Vertical):
             parts += [(sanitize_line(passage.text, 2000), style), "\n"]
         return Content.assemble(*parts[:-1])
 
-    @on(Button.Pressed, ".card-action")
+    @on(Button.Pressed, ".card-action, .card-undo")
     def _act(self, event: Button.Pressed) -> None:
         event.stop()
-        for button in self.query(".card-action"):
+        for button in self.query(".card-action, .card-undo"):
             button.disabled = True
-        action = self.report.actions[int(event.button.name or 0)]
-        self.run_worker(lambda: self._work(action), thread=True, exit_on_error=False)
+        back = event.button.has_class("card-undo")
+        if not back:
+            self._acted = self.report.actions[int(event.button.name or 0)]
+        run = (self._acted.undo if back else None) or self._acted.run
+        self.run_worker(lambda: self._work(run, back), thread=True, exit_on_error=False)
 
-    def _work(self, action: Action) -> None:
+    def _work(self, run: Callable[[], str], back: bool) -> None:
         try:
-            self.post_message(self.ActionEnded(str(action.run()), True))
+            line, done = str(run()), True
         except AssistantError as error:
-            self.post_message(self.ActionEnded(str(error), False))
+            line, done = str(error), False
         except Exception as error:  # a plugin's fault is a line on the card
-            self.post_message(self.ActionEnded(str(unexpected("The plugin failed", error)), False))
+            line, done = str(unexpected("The plugin failed", error)), False
+        self.post_message(self.ActionEnded(line, done, back))
 
     @on(ActionEnded)
     async def _ended(self, event: ActionEnded) -> None:
         event.stop()
-        for button in self.query(".card-action"):
+        acted = event.done != event.taken_back  # whether an action stands now
+        self.query_one(".card-undo").display = acted and self._acted.undo is not None
+        for button in self.query(".card-action, .card-undo"):
             button.disabled = False
-            button.display = not event.done
+        for button in self.query(".card-action"):
+            button.display = not acted
         await self.query(".card-outcome").remove()
         await self.mount(self._part(Content(sanitize_line(event.line, 400)), "card-outcome"))
 

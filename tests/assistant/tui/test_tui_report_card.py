@@ -68,6 +68,45 @@ async def test_an_action_runs_once_and_says_what_happened(history: History) -> N
         assert buttons(card) == {}
 
 
+async def test_an_action_can_be_taken_back_where_it_stands(history: History) -> None:
+    said: list[str] = []
+
+    def learn() -> str:
+        said.append("spam")
+        return f"Remembered {len(said)}"
+
+    def forget() -> str:
+        said.pop()
+        return "Forgotten"
+
+    actions = (Action("It is spam", learn, forget), Action("It is fine", lambda: "no"))
+    async with make_app(history).run_test(size=(100, 50)) as pilot:
+        card = await show(pilot, replace(REPORT, actions=actions))
+        for _ in range(2):
+            buttons(card)["It is spam"].press()
+            await until(pilot, lambda: "Remembered 1" in screen_text(pilot))
+            assert list(buttons(card)) == ["Undo"]
+            buttons(card)["Undo"].press()
+            await until(pilot, lambda: "Forgotten" in screen_text(pilot))
+            assert said == []
+            assert list(buttons(card)) == ["It is spam", "It is fine"]
+
+
+async def test_an_undo_that_fails_can_be_tried_again(history: History) -> None:
+    def fail() -> str:
+        raise ModelError("Database locked", "Try again")
+
+    actions = (Action("It is spam", lambda: "Remembered", fail),)
+    async with make_app(history).run_test(size=(100, 50)) as pilot:
+        card = await show(pilot, replace(REPORT, actions=actions))
+        buttons(card)["It is spam"].press()
+        await until(pilot, lambda: "Remembered" in screen_text(pilot))
+        buttons(card)["Undo"].press()
+        await until(pilot, lambda: "Database locked" in screen_text(pilot))
+        assert list(buttons(card)) == ["Undo"]
+        assert not buttons(card)["Undo"].disabled
+
+
 @pytest.mark.parametrize("error", [ModelError("No embeddings", "Update"), KeyError("[/oops]")])
 async def test_an_action_that_fails_can_be_tried_again(history: History, error: Exception) -> None:
     def fail() -> str:

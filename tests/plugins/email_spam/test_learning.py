@@ -262,3 +262,9 @@ def test_the_reports_actions_mark_the_mail(classifier: WordClassifier) -> None:
     )
     fine_action.run()
     assert mark_counts("words-1") == {"spam": 0, "ham": 1, "stale": 0}
+    assert fine_action.undo
+    assert spam_action.undo
+    assert fine_action.undo() == "No longer remembered as ham"
+    assert mark_counts("words-1") == {"spam": 1, "ham": 0, "stale": 0}, "what was said before"
+    spam_action.undo()
+    assert mark_counts("words-1") == {"spam": 0, "ham": 0, "stale": 0}
