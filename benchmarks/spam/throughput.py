@@ -3,16 +3,19 @@
     apt-get install spamassassin      (only for the comparison)
     python -m benchmarks.spam.throughput [MAILBOX...] [--mails 120] [--rounds 3]
 
-Without a mailbox the project's own written mails are used. Both read the same messages in turns,
-round by round: SpamAssassin through its Perl library with local tests only, compiled once, one
-process a core, so that neither its start nor the network counts; the scan as `assistant spam
-scan` runs it, its database included. On a busy machine compare mails a CPU second.
+A MAILBOX may also be a file of rows as the classifier is trained on, FILE.jsonl[.xz]; of several
+as many mails are taken of each. Without one the project's own written mails are used. Both read
+the same messages in turns, round by round: SpamAssassin through its Perl library with local tests
+only, compiled once, one process a core, so that neither its start nor the network counts; the scan
+as `assistant spam scan` runs it, its database included. On a busy machine compare mails a CPU
+second.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import lzma
 import os
 import shutil
 import statistics
@@ -20,9 +23,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from email.message import EmailMessage
+from email.policy import SMTP
 from pathlib import Path
+from typing import Any
+
+from plugins.email_spam.canonical import mail_of_row
+from plugins.email_spam.mailbox import iter_raw
 
 WRITTEN = Path(__file__).parents[2] / "training" / "datasets" / "mail.jsonl"
 PERL = r"""
@@ -39,30 +46,42 @@ my ($u, $s) = times; print $u + $s, "\n";
 """
 
 
-def written_mails() -> Iterator[bytes]:
-    """Yield the project's written mails as messages."""
-    with open(WRITTEN, encoding="utf-8") as file:
-        for line in file:
-            row = json.loads(line)
-            message = EmailMessage()
-            for name, value in row["headers"].items():
-                message[name] = " ".join(str(value).split())
-            message.set_content(row.get("body") or "")
-            if row.get("html"):
-                message.add_alternative(row["html"], subtype="html")
-            yield message.as_bytes()
+def message_of(row: dict[str, Any]) -> bytes:
+    """Return a row of a data set as a message."""
+    headers, body = row.get("headers"), str(row.get("body") or "")
+    if headers is None:
+        mail = mail_of_row({"text": row["text"]})
+        body = mail.body
+        sender = f'"{mail.sender_name}" <{mail.sender_address}>'
+        headers = {"From": sender, "Subject": mail.subject, "Date": row.get("date") or ""}
+    message = EmailMessage(policy=SMTP)
+    for name, value in headers.items():
+        message[name] = " ".join(_encodable(str(value)).split())
+    message.set_content(_encodable(body))
+    if row.get("html"):
+        message.add_alternative(_encodable(row["html"]), subtype="html")
+    return message.as_bytes()
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
 
 
 def sample(mailboxes: list[str], count: int) -> list[bytes]:
-    """Return ``count`` messages, spread over all that there are."""
-    if mailboxes:
-        from plugins.email_spam.mailbox import iter_raw
-
-        found = [raw for box in mailboxes for _, raw in iter_raw(box, None, lambda *_: None)]
-    else:
-        found = list(written_mails())
-    step = max(1, len(found) // count)
-    return found[::step][:count]
+    """Return ``count`` messages, as many of each mailbox, at even distances."""
+    chosen: list[bytes] = []
+    boxes = mailboxes or [str(WRITTEN)]
+    for number, box in enumerate(boxes):
+        found: list[Any]
+        if rows := box.endswith((".jsonl", ".jsonl.xz")):
+            with (lzma.open if box.endswith(".xz") else open)(box, "rt", encoding="utf-8") as file:
+                found = list(file)
+        else:
+            found = [raw for _, raw in iter_raw(box, None, lambda *_: None)]
+        wanted = count * (number + 1) // len(boxes) - count * number // len(boxes)
+        some = found[:: max(1, len(found) // max(1, wanted))][:wanted]
+        chosen += [message_of(json.loads(line)) for line in some] if rows else some
+    return chosen
 
 
 def scan_once(folder: Path, data: Path) -> tuple[float, float, int]:
