@@ -20,6 +20,7 @@ DIALOGUE_FILES = (
     "hbs",
     "hbo",
     "hb2",
+    "hb3",
     "wri",
 )
 """Stems of the dialogue files."""
