@@ -195,7 +195,8 @@ class Score:
 
     Attributes:
         probability: calibrated probability of the bundle's positive label, in [0, 1].
-        windows: probability of each window the text was read in.
+        windows: probability of each window the text was read in: of a long text the first holds
+            its beginning and end, the others what lies between, in order and at even distances.
         tokens: tokens read.
         embedding: float32 [D] of the window that decided, None unless asked for.
     """

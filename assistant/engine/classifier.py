@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from assistant.bundle import Bundle, find_bundle
 from assistant.engine.runtime import open_session
 from assistant.engine.threads import available_cores
-from assistant.engine.windows import Windows, discount_later
+from assistant.engine.windows import CLEAR, SUSPICIOUS, Windows, by_text, discount_later
 from assistant.errors import ModelError
 from assistant.plugin_api import Score
 
@@ -114,7 +114,8 @@ class OnnxClassifier:
         """Return a calibrated score for each text; the worst window counts.
 
         Where the first one reaches the bundle's threshold the others are not read: they could
-        change no verdict, and reading them takes long.
+        change no verdict, and reading them takes long. Where it is clearly below, some passages
+        are skimmed, and the others are read only if one of these is suspicious.
         """
         return self._score(texts, 0)
 
@@ -135,8 +136,14 @@ class OnnxClassifier:
     def _score(self, texts: Sequence[str], width: int) -> list[Score]:
         cut = [self.windows.cut(text, self.tokenizer) for text in texts]
         first = self._read([windows[0] for windows in cut], width)
-        convicted = self._probability(first[0]) >= self._threshold
-        read_on = np.array([len(windows) > 1 for windows in cut], bool) & ~convicted
+        probability = self._probability(first[0])
+        read_on = np.array([len(windows) > 1 for windows in cut], bool)
+        read_on &= probability < self._threshold
+        clear = np.flatnonzero(read_on & (probability < CLEAR)).tolist()
+        skimmed = self._skim([texts[index] for index in clear])
+        read_on[clear] = [suspicious for suspicious, _ in skimmed]
+        skimmed_tokens = np.zeros(len(texts), int)
+        skimmed_tokens[clear] = [tokens for _, tokens in skimmed]
         unread = [
             w for windows, more in zip(cut, read_on, strict=True) if more for w in windows[1:]
         ]
@@ -153,9 +160,20 @@ class OnnxClassifier:
             own = discount_later(margins, self.windows.later_penalty)
             found = tuple(self._probability(own).tolist())
             tokens = sum(len(window) for window in windows[: len(found)])
+            tokens += int(skimmed_tokens[index])
             vector = vectors[int(own.argmax())].copy() if width else None
             scores.append(Score(max(found), found, tokens, vector))
         return scores
+
+    def _skim(self, texts: Sequence[str]) -> list[tuple[bool, int]]:
+        """Return of each text whether a passage is suspicious, and the tokens read for it."""
+        passages = [self.windows.skim(text, self.tokenizer) for text in texts]
+        margins, _ = self._read([window for some in passages for window in some], 0)
+        found = by_text(margins - self.windows.later_penalty, passages) if texts else []
+        return [
+            (bool((self._probability(own) >= SUSPICIOUS).any()), sum(map(len, some)))
+            for own, some in zip(found, passages, strict=True)
+        ]
 
     def _probability(self, margins: NDArray[np.float64]) -> NDArray[np.float64]:
         return 1 / (1 + np.exp(-(margins / self._temperature + self._bias)))

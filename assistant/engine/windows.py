@@ -5,7 +5,7 @@ Training, evaluation and the runtime cut and pool with these same functions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,12 @@ from assistant.tokenizer import END_OF_TEXT, Tokenizer
 
 MOST_WINDOWS = 64
 """Windows after the first, at most; of a longer text they are read at even distances."""
+CLEAR = 0.02
+"""A first window below this probability needs no more than skimming: see ``Windows.skim``."""
+SUSPICIOUS = 0.03
+"""A skimmed passage from this probability on has the whole text read."""
+SKIMMED, SKIMMED_TOKENS, SKIMMED_EVERY = 3, 64, 160
+"""Passages that are skimmed of a text, at most; ids of each; for how many ids one is enough."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,26 @@ class Windows:
             text, tokenizer, self.tokens, self.stride, self.head_share, self.repeat_head
         )
 
+    def skim(self, text: str, tokenizer: Tokenizer) -> list[list[int]]:
+        """Return short passages, at even distances, of what the first window leaves of a text.
+
+        Most long texts are innocent from beginning to end, and so are head and tail: then these
+        passages are read in place of the many other windows, and those only when one of these is
+        suspicious.
+        """
+        ids = tokenizer.encode(text)
+        room = self.tokens - 1
+        head = round(room * self.head_share)
+        repeated = _first_paragraph(text, tokenizer, self.repeat_head)
+        size = min(SKIMMED_TOKENS, room - len(repeated), len(ids) - len(repeated))
+        start, stop = max(head, len(repeated)), len(ids) - (room - head)
+        count = min(SKIMMED, -(-(stop - start) // SKIMMED_EVERY))
+        shares = [(2 * index + 1) / (2 * count) for index in range(count)]
+        places = [start + round((stop - start) * share) - size // 2 for share in shares]
+        places = [max(len(repeated), min(place, len(ids) - size)) for place in places]
+        end = tokenizer.special(END_OF_TEXT)
+        return [[*repeated, *ids[place : place + size], end] for place in places]
+
 
 def encode_windows(
     text: str,
@@ -84,8 +110,7 @@ def encode_windows(
     head = round(room * head_share)
     first = [*head_and_tail(ids, room, head_share), end]
     if head_share > 0 and repeat_head > 0:
-        paragraph, blank, _ = text.partition("\n\n")
-        repeated = tokenizer.encode(paragraph)[:repeat_head] if blank else []
+        repeated = _first_paragraph(text, tokenizer, repeat_head)
         return [first, *_middle(ids, repeated, head, room, end)]
     starts = [0]
     while starts[-1] + room < len(ids):
@@ -105,6 +130,11 @@ def head_and_tail(ids: list[int], room: int, head_share: float) -> list[int]:
     return ids[:head] + ids[len(ids) - (room - head) :]
 
 
+def _first_paragraph(text: str, tokenizer: Tokenizer, most: int) -> list[int]:
+    paragraph, blank, _ = text.partition("\n\n")
+    return tokenizer.encode(paragraph)[:most] if blank else []
+
+
 def _middle(ids: list[int], repeated: list[int], head: int, room: int, end: int) -> list[list[int]]:
     """Return windows over what lies between ``head`` ids and a tail of ``room - head``."""
     size = room - len(repeated)
@@ -114,6 +144,13 @@ def _middle(ids: list[int], repeated: list[int], head: int, room: int, end: int)
     # full windows, also where little is left to read: short ones say little
     places = [max(len(repeated), min(place, len(ids) - size)) for place in places]
     return [[*repeated, *ids[place : place + size], end] for place in places]
+
+
+def by_text(
+    margins: NDArray[np.float64], cut: Sequence[Sequence[Sequence[int]]]
+) -> list[NDArray[np.float64]]:
+    """Share the margins of all windows out to the texts they are of."""
+    return np.split(margins, np.cumsum([len(windows) for windows in cut])[:-1])
 
 
 def discount_later(margins: NDArray[np.float64], penalty: float) -> NDArray[np.float64]:

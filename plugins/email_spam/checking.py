@@ -48,12 +48,13 @@ def check(
         rules: senders that the person trusts or refuses; they decide before the model.
     """
     started = time.perf_counter()
-    probability = classifier.score([canonical_text(mail)])[0].probability
+    (score,) = classifier.score([canonical_text(mail)])
+    probability = score.probability
     rule = rules.match(mail) if rules else None
     decided = ruled(rule) or verdict(mail, probability, classifier, threshold)
     found = Explanation()
     if explain and has_text(mail):
-        found = what_moved(mail, classifier)
+        found = what_moved(mail, classifier, score)
     elapsed = (time.perf_counter() - started) * 1000
     return Report(
         kind=KIND,
@@ -141,8 +142,8 @@ def _rule_evidence(rule: Rule | None) -> list[Evidence]:
 
 def _headline(mail: Mail, decided: Verdict, probability: float) -> str:
     if not has_text(mail):
-        what = "only pictures" if mail.images else "hardly any text"
-        return f"Hard to say: there is {what} to judge"
+        what = "are only pictures" if mail.images else "is hardly any text"
+        return f"Hard to say: there {what} to judge"
     if decided == "spam":
         return f"This looks like spam ({percent(probability)} sure)"
     if decided == "unsure":

@@ -10,24 +10,24 @@ out, and a piece's weight is its mean effect, by least squares (as in Ribeiro, S
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from assistant.plugin_api import Classifier, Evidence, Passage
+from assistant.plugin_api import Classifier, Evidence, Passage, Score
 from plugins.email_spam.canonical import canonical_text
 from plugins.email_spam.facts import quote, sentences, unwrap
 from plugins.email_spam.links import defang_host, host_of
 from plugins.email_spam.mail import Mail
 
 # An answer should come within a second: long mail is taken apart into fewer pieces, so that all
-# variants together have about so many characters (2,500 tokens).
-CHARACTERS = 10_000
+# variants together have about so many characters (1,750 tokens).
+CHARACTERS = 7_000
 FEWEST_SPANS, MAX_SPANS = 8, 20
 MAX_LINK_HOSTS = 5
 LONG_BODY = 900  # characters; of longer mail only the most telling stretch is explained
 STRETCH = 600  # fits one window, with sender and subject
-MAX_STRETCHES = 40  # looked at; of longer mail they lie at even distances
+NEAR = 2  # stretches before and after the place that the model thought worst
 MAX_REASONS = 6
 NOTICEABLE = 0.1  # of log-odds
 SUBSETS = 32  # at most
@@ -50,14 +50,20 @@ class Explanation:
     passages: tuple[Passage, ...] = ()
 
 
-def explain(mail: Mail, classifier: Classifier) -> Explanation:
+def explain(mail: Mail, classifier: Classifier, score: Score | None = None) -> Explanation:
     """Find the pieces of a mail that moved the score most, strongest first.
 
     ``weight`` is the log-odds of spam that the piece adds: the score with it less the score
-    without it. Of a long mail the stretch with the highest score is explained. All variants are
-    scored in one batched call.
+    without it. Of a long mail a stretch is explained: of those about the window that decided, the
+    one with the highest score. All variants are scored in one batched call.
+
+    Args:
+        score: the classifier's of the mail, if it is known already.
     """
-    mail = _telling_stretch(replace(mail, body=unwrap(mail.body)), classifier)
+    if score is None and len(mail.body) > LONG_BODY:
+        (score,) = classifier.score([canonical_text(mail)])
+    windows = score.windows if score else ()
+    mail = _telling_stretch(replace(mail, body=unwrap(mail.body)), windows, classifier)
     spans = _spans(mail)
     if not spans:
         return Explanation(passages=tuple(_passages([(mail.body, 0.0)])))
@@ -130,11 +136,16 @@ def _passages(pieces: list[tuple[str, float]]) -> Iterator[Passage]:
         yield Passage(plain)
 
 
-def _telling_stretch(mail: Mail, classifier: Classifier) -> Mail:
+def _telling_stretch(mail: Mail, windows: Sequence[float], classifier: Classifier) -> Mail:
     if len(mail.body) <= LONG_BODY:
         return mail
     parts = _grouped(sentences(mail.body), STRETCH)
-    parts = parts[:: math.ceil(len(parts) / MAX_STRETCHES)]
+    worst = max(range(len(windows)), key=lambda index: windows[index], default=0)
+    if worst == 0:  # decided by beginning and end
+        parts = [*parts[:NEAR], *parts[NEAR:][-NEAR:]]
+    else:
+        place = round(len(parts) * (worst - 0.5) / (len(windows) - 1))
+        parts = parts[max(0, place - NEAR) :][: 2 * NEAR + 1]
     stretches = [replace(mail, body=part) for part in parts]
     scores = classifier.score([canonical_text(stretch) for stretch in stretches])
     best = max(range(len(stretches)), key=lambda index: scores[index].probability)

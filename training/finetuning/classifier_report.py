@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from assistant.engine.windows import Windows
+from assistant.engine.windows import Windows, by_text
 from training.checkpoint import Checkpoint
 from training.evaluation.metrics import (
     bootstrap_intervals,
@@ -29,7 +29,7 @@ from training.finetuning.calibration import (
 from training.finetuning.classifier_config import ClassifierConfig, DecisionConfig
 from training.finetuning.labelled_text import LabelledText
 from training.finetuning.pooling import POSITIVE, choose_later_penalty, largest, padded_texts
-from training.finetuning.scoring import by_text, text_margins
+from training.finetuning.scoring import text_margins
 
 Split = Literal["validation", "test", "left out"]
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from assistant.engine.classifier import similar_lengths
-from assistant.engine.windows import Windows, discount_later
+from assistant.engine.windows import CLEAR, SUSPICIOUS, Windows, by_text, discount_later
 from assistant.plugin_api import Score
 from training.checkpoint import Checkpoint
 from training.device import autocast
@@ -48,13 +48,6 @@ def text_margins(
     return by_text(margins, cut)
 
 
-def by_text(
-    margins: NDArray[np.float64], cut: Sequence[Sequence[Sequence[int]]]
-) -> list[NDArray[np.float64]]:
-    """Share the margins of all windows out to the texts they are of."""
-    return np.split(margins, np.cumsum([len(windows) for windows in cut])[:-1])
-
-
 class CheckpointClassifier:
     """Scores texts by a checkpoint; implements ``assistant.plugin_api.Classifier``."""
 
@@ -85,11 +78,19 @@ class CheckpointClassifier:
         classifier, tokenizer = self._checkpoint.classifier, self._checkpoint.tokenizer
         assert classifier is not None
         cut = [self._windows.cut(text, tokenizer) for text in texts]
+        found = [
+            self.calibration.probability(discount_later(margins, self._windows.later_penalty))
+            for margins in text_margins(classifier, cut)
+        ]
+        found = [p[:1] if p[0] >= self.threshold else p for p in found]  # as the runtime stops
+        clear = [i for i, p in enumerate(found) if len(p) > 1 and p[0] < CLEAR]
+        skims = [self._windows.skim(texts[i], tokenizer) for i in clear]
+        for i, margins in zip(clear, text_margins(classifier, skims), strict=True):
+            p = self.calibration.probability(margins - self._windows.later_penalty)
+            if (p < SUSPICIOUS).all():
+                found[i] = found[i][:1]
         scores = []
-        for windows, margins in zip(cut, text_margins(classifier, cut), strict=True):
-            p = self.calibration.probability(discount_later(margins, self._windows.later_penalty))
-            if p[0] >= self.threshold:
-                p = p[:1]  # the runtime does not read on
+        for windows, p in zip(cut, found, strict=True):
             tokens = sum(len(window) for window in windows[: len(p)])
             scores.append(Score(float(p.max()), tuple(p.tolist()), tokens))
         return scores

@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assistant.engine.windows import MOST_WINDOWS, Windows, encode_windows
+from assistant.engine.windows import (
+    MOST_WINDOWS,
+    SKIMMED,
+    SKIMMED_TOKENS,
+    Windows,
+    encode_windows,
+)
 from assistant.tokenizer import Tokenizer
 
 END = -1
@@ -80,3 +86,27 @@ def test_of_an_endless_text_windows_at_even_distances_are_read() -> None:
     distances = [b[0] - a[0] for a, b in pairwise(others)]
     assert max(distances) - min(distances) <= 1
     assert distances[0] == pytest.approx(40_000 / MOST_WINDOWS, abs=1)
+
+
+@given(st.integers(0, 40), st.integers(300, 3000))
+def test_skimming_reads_a_few_passages_of_what_head_and_tail_leave(
+    paragraph: int, length: int
+) -> None:
+    text = f"{letters(paragraph)}\n\n{letters(length + 100)[100:]}"
+    ids = LETTERS.encode(text)
+    windows = Windows(256, 255, 0.75, 48)
+    passages = windows.skim(text, LETTERS)
+    assert 1 <= len(passages) <= SKIMMED
+    for passage in passages:
+        assert passage[:paragraph] == ids[:paragraph]
+        assert len(passage) == paragraph + SKIMMED_TOKENS + 1
+        assert passage[-1] == END
+        at = ids.index(passage[paragraph])
+        assert passage[paragraph:-1] == ids[at : at + SKIMMED_TOKENS]
+        assert 191 - SKIMMED_TOKENS < at < len(ids) - 64
+    # in the middle of equal shares of the unread part
+    middles = [ids.index(passage[paragraph]) + SKIMMED_TOKENS / 2 for passage in passages]
+    unread = len(ids) - 255
+    for index, middle in enumerate(middles):
+        wanted = 191 + unread * (2 * index + 1) / (2 * len(middles))
+        assert abs(middle - wanted) <= 2 or paragraph + length < 400

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from plugins.email_spam.evidence import CHARACTERS, MAX_SPANS, SUBSETS, explain
+from assistant.plugin_api import Score
+from plugins.email_spam.canonical import canonical_text
+from plugins.email_spam.evidence import CHARACTERS, MAX_SPANS, STRETCH, SUBSETS, explain
 from plugins.email_spam.mail import Mail
 from plugins.email_spam.reading import read_message
 from tests.support.words import WordClassifier
@@ -45,12 +47,33 @@ def test_a_mail_of_one_sentence_has_nothing_to_take_out() -> None:
     assert explain(Mail(body="Send the fee"), WordClassifier()).evidence == ()
 
 
-def test_long_mail_is_explained_by_its_most_telling_stretch() -> None:
-    padding = "We like the garden. " * 400
-    mail = Mail(subject="s", body=padding + "Pay the lottery fee now. " + padding)
-    classifier = WordClassifier()
-    assert "lottery fee" in explain(mail, classifier).evidence[0].quote
-    assert len(classifier.texts) < 60
+class _InWindows(WordClassifier):
+    """Reads long texts as the real one does: beginning and end, then what lies between."""
+
+    def _score(self, text: str) -> Score:
+        if len(text) <= 1000:
+            return super()._score(text)
+        middle = range(750, len(text) - 250, 1000)
+        windows = [text[:750] + text[-250:], *(text[at : at + 1000] for at in middle)]
+        found = tuple(super(_InWindows, self)._score(window).probability for window in windows)
+        return Score(max(found), found, len(text.split()))
+
+
+@pytest.mark.parametrize("before", [0, 10, 50, 60, 100, 200, 390, 400, 770, 800])
+def test_long_mail_is_explained_by_its_most_telling_stretch(before: int) -> None:
+    padding = "We like the garden. "
+    body = padding * before + "Pay the lottery fee now. " + padding * (800 - before)
+    classifier = _InWindows()
+    assert "lottery fee" in explain(Mail(subject="s", body=body), classifier).evidence[0].quote
+    assert len(classifier.texts) < 30
+
+
+def test_a_score_that_is_known_is_not_computed_again() -> None:
+    mail = Mail(subject="s", body="We like the garden. " * 400 + "Pay the lottery fee now.")
+    asked, told = _InWindows(), _InWindows()
+    (score,) = _InWindows().score([canonical_text(mail)])
+    assert explain(mail, told, score) == explain(mail, asked)
+    assert max(map(len, told.texts)) < 1500 < max(map(len, asked.texts))
 
 
 @pytest.mark.parametrize("sentences", [10, 40, 75, 100, 300])
@@ -59,7 +82,8 @@ def test_the_work_is_bounded(sentences: int) -> None:
     explain(Mail(subject="s", body="Send a fee. " * sentences), classifier)
     assert len(classifier.texts) <= MAX_SPANS + 1 + SUBSETS + sentences // 50
     read = sum(map(len, classifier.texts))
-    assert read <= 2.5 * CHARACTERS + 12 * sentences  # both stages, and looking for the stretch
+    whole, stretches = 12 * sentences, 5 * 2 * STRETCH
+    assert read <= 2.5 * CHARACTERS + whole + stretches  # both stages, looking for the stretch
 
 
 def test_in_a_mail_that_says_it_many_times_each_piece_gets_its_mean_effect() -> None:
@@ -84,6 +108,6 @@ def test_the_body_is_given_in_passages_with_their_weights() -> None:
 
 def test_passages_of_a_long_mail_are_short() -> None:
     mail = Mail(subject="s", body="We like the garden. " * 900 + "Pay the lottery fee now.")
-    passages = explain(mail, WordClassifier()).passages
+    passages = explain(mail, _InWindows()).passages
     assert sum(len(passage.text) for passage in passages) < 4000
     assert any("lottery fee" in passage.text and passage.weight for passage in passages)
