@@ -10,6 +10,7 @@ out, and a piece's weight is its mean effect, by least squares (as in Ribeiro, S
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,8 +22,9 @@ from plugins.email_spam.links import defang_host, host_of
 from plugins.email_spam.mail import Mail
 
 # An answer should come within a second: long mail is taken apart into fewer pieces, so that all
-# variants together have about so many characters (1,750 tokens).
-CHARACTERS = 7_000
+# variants together have about so many characters (1,500 tokens). All lengths here are of prose;
+# of codes, addresses and other scripts, which are more tokens, fewer characters count as much.
+CHARACTERS = 6_000
 FEWEST_SPANS, MAX_SPANS = 8, 20
 MAX_LINK_HOSTS = 5
 LONG_BODY = 900  # characters; of longer mail only the most telling stretch is explained
@@ -32,6 +34,7 @@ MAX_REASONS = 6
 NOTICEABLE = 0.1  # of log-odds
 SUBSETS = 32  # at most
 MAX_SHOWN = 2400  # characters of passages
+_TOKEN = re.compile(r"[A-Za-z]{1,7}|[^\sA-Za-z]")
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ def explain(mail: Mail, classifier: Classifier, score: Score | None = None) -> E
     Args:
         score: the classifier's of the mail, if it is known already.
     """
-    if score is None and len(mail.body) > LONG_BODY:
+    if score is None and _length(mail.body) > LONG_BODY:
         (score,) = classifier.score([canonical_text(mail)])
     windows = score.windows if score else ()
     mail = _telling_stretch(replace(mail, body=unwrap(mail.body)), windows, classifier)
@@ -137,9 +140,10 @@ def _passages(pieces: list[tuple[str, float]]) -> Iterator[Passage]:
 
 
 def _telling_stretch(mail: Mail, windows: Sequence[float], classifier: Classifier) -> Mail:
-    if len(mail.body) <= LONG_BODY:
+    if _length(mail.body) <= LONG_BODY:
         return mail
-    parts = _grouped(sentences(mail.body), STRETCH)
+    size = STRETCH * len(mail.body) // _length(mail.body)
+    parts = _grouped(sentences(mail.body), max(1, size))
     worst = max(range(len(windows)), key=lambda index: windows[index], default=0)
     if worst == 0:  # decided by beginning and end
         parts = [*parts[:NEAR], *parts[NEAR:][-NEAR:]]
@@ -179,8 +183,13 @@ def _spans(mail: Mail) -> list[_Span]:
 
 def _affordable(mail: Mail) -> int:
     """Return how many variants of a mail may be scored."""
-    length = len(mail.sender_name) + len(mail.subject) + len(mail.body)
+    length = _length(f"{mail.sender_name} {mail.subject} {mail.body}")
     return min(MAX_SPANS, max(FEWEST_SPANS, CHARACTERS // max(1, length)))
+
+
+def _length(text: str) -> int:
+    """Return how many characters of prose are as many tokens, four each: an estimate."""
+    return max(len(text), 4 * len(_TOKEN.findall(text)))
 
 
 def _without_sender(mail: Mail) -> Mail:
@@ -206,8 +215,8 @@ def _grouped(pieces: list[str], size: int) -> list[str]:
     """Join neighbours until each group has at least ``size`` characters; cut what is longer."""
     groups: list[str] = []
     for piece in pieces:
-        for start in range(0, len(piece), 2 * size):
-            part = piece[start : start + 2 * size]
+        for start in range(0, len(piece), size):
+            part = piece[start : start + size]
             if groups and len(groups[-1]) < size:
                 groups[-1] += "\n" + part
             else:

@@ -68,6 +68,14 @@ def test_long_mail_is_explained_by_its_most_telling_stretch(before: int) -> None
     assert len(classifier.texts) < 30
 
 
+@pytest.mark.parametrize("word", ["чай ", "4-7! ", "a7f3-"])
+def test_of_text_that_is_many_tokens_fewer_characters_are_read(word: str) -> None:
+    prose, dense = _InWindows(), _InWindows()
+    explain(Mail(subject="s", body="We like tea, really. " * 300), prose)
+    explain(Mail(subject="s", body=(word * 5 + ". ") * 250), dense)
+    assert sum(map(len, dense.texts[1:])) < 0.7 * sum(map(len, prose.texts[1:]))
+
+
 def test_a_score_that_is_known_is_not_computed_again() -> None:
     mail = Mail(subject="s", body="We like the garden. " * 400 + "Pay the lottery fee now.")
     asked, told = _InWindows(), _InWindows()
