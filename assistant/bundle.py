@@ -55,6 +55,8 @@ class Bundle:
             later_penalty, head_share, repeat_head}, see ``assistant.engine.windows``.
         handbook: for chat, if it has one: ``files``, ``threshold``, ``margin`` and so on, see
             ``assistant.handbook``; the model reads entries that fit before it answers.
+        prefix: for chat, if it has one: the system prompt's keys and values, ``file``, ``tokens``,
+            ``computed_from`` (file to sha256), see ``assistant.engine.stored_prefix``.
         golden: recorded outputs that ``models verify`` compares with.
         provenance: where it came from: foundation, data hashes, commit, command.
     """
@@ -71,6 +73,7 @@ class Bundle:
     chat: dict[str, Any] = field(default_factory=dict)
     classification: dict[str, Any] = field(default_factory=dict)
     handbook: dict[str, Any] = field(default_factory=dict)
+    prefix: dict[str, Any] = field(default_factory=dict)
     golden: list[dict[str, Any]] = field(default_factory=list)
     provenance: dict[str, Any] = field(default_factory=dict)
 
@@ -110,6 +113,8 @@ class Bundle:
             data["classification"] = self.classification
         if self.handbook:
             data["handbook"] = self.handbook
+        if self.prefix:
+            data["prefix"] = self.prefix
         data |= {"golden": self.golden, "provenance": self.provenance, "files": self.files}
         return data
 
@@ -154,6 +159,7 @@ def load_bundle(directory: Path) -> Bundle:
             chat=dict(data.get("chat", {})),
             classification=dict(data.get("classification", {})),
             handbook=dict(data.get("handbook", {})),
+            prefix=dict(data.get("prefix", {})),
             golden=list(data.get("golden", [])),
             provenance=dict(data.get("provenance", {})),
         )
@@ -161,6 +167,9 @@ def load_bundle(directory: Path) -> Bundle:
         if bundle.handbook:
             needed += [str(name) for name in bundle.handbook["files"].values()]
             needed += [str(name) for name in bundle.handbook["data"]]
+        if bundle.prefix:
+            needed.append(str(bundle.prefix["file"]))
+            _check_prefix(bundle.prefix)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(f"{path} is damaged ({error!r})", _restore(directory)) from error
     if missing := [name for name in needed if name not in bundle.files]:
@@ -172,6 +181,14 @@ def load_bundle(directory: Path) -> Bundle:
         if not (directory / name).is_file():
             raise ModelError(f"The model file {directory / name} is missing", _restore(directory))
     return bundle
+
+
+def _check_prefix(prefix: dict[str, Any]) -> None:
+    """Raise TypeError or KeyError for what the engine could not use."""
+    if not all(isinstance(token, int) for token in prefix["tokens"]):
+        raise TypeError("prefix tokens are numbers")
+    if not isinstance(prefix["computed_from"], dict):
+        raise TypeError("computed_from is an object")
 
 
 def _restore(directory: Path) -> str:

@@ -23,6 +23,7 @@ from assistant.engine.prefix_cache import DEFAULT_LIMIT_BYTES, PrefixCache, comm
 from assistant.engine.runtime import not_enough_memory, open_session
 from assistant.engine.sampling import Sampler
 from assistant.engine.speculation import LONGEST_GUESS, PromptLookup
+from assistant.engine.stored_prefix import store_prefix, stored_prefix
 from assistant.errors import BadInputError, ModelError
 
 # Prefill runs in pieces of this many tokens, so that a cancelled one stops soon.
@@ -98,6 +99,8 @@ class TextGenerator:
         }
         self._cached: list[int] = []
         self._aside = PrefixCache(prefix_cache_bytes)
+        if (stored := stored_prefix(bundle)) is not None:
+            self._aside.add(stored)
         self._steps: dict[tuple[int, int], _Step] = {}
 
     @property
@@ -129,6 +132,10 @@ class TextGenerator:
         if length <= 1 + LONGEST_GUESS or length == PREFILL_TOKENS:
             self._steps[length, positions] = step
         return step
+
+    def store_prefix(self, bundle: Bundle) -> dict[str, Any]:
+        """Write what the cache holds into a bundle; returns what to record there."""
+        return store_prefix(bundle, self._cached, self._buffers)
 
     def forward(
         self, ids: Sequence[int], wanted: Sequence[int] | None = None

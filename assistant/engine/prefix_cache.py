@@ -60,7 +60,7 @@ class PrefixCache:
     def keep(self, tokens: Sequence[int], buffers: Iterable[NDArray[np.float32]]) -> None:
         """Copy the keys and values of ``tokens`` out of buffers [1, K, C, E].
 
-        Snapshots that the new one continues are dropped; one larger than the limit is not kept.
+        Nothing happens when a snapshot holds them already; else see ``add``.
         """
         kept = tuple(tokens)
         for snapshot in self._snapshots:
@@ -68,7 +68,11 @@ class PrefixCache:
                 self._touch(snapshot)
                 return
         arrays = tuple(buffer[0, :, : len(kept)].copy() for buffer in buffers)
-        new = Snapshot(kept, arrays)
+        self.add(Snapshot(kept, arrays))
+
+    def add(self, new: Snapshot) -> None:
+        """Take a snapshot in; those that it continues are dropped, and it when it is too large."""
+        kept = new.tokens
         if new.size_bytes > self.limit_bytes:
             return
         others = [s for s in self._snapshots if s.tokens != kept[: len(s.tokens)]]

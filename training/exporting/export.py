@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from assistant.bundle import BUNDLE_FILE, Bundle, file_sha256, load_bundle
-from assistant.conversation import DEFAULT_SYSTEM_PROMPT, HANDBOOK_STARTS
+from assistant.conversation import (
+    DEFAULT_SYSTEM_PROMPT,
+    HANDBOOK_STARTS,
+    Message,
+    encode_conversation,
+)
 from assistant.engine.golden import record_chat, record_classification
 from assistant.tokenizer import write_ranks
 from training.checkpoint import Checkpoint, replace_directory
@@ -112,6 +117,7 @@ def export_bundle(
             golden = record_classification(bundle, GOLDEN_TEXTS)
         else:
             golden = record_chat(bundle, GOLDEN_QUESTIONS)
+            bundle = _with(bundle, prefix=_store_system_prompt(bundle))
         bundle = _with(bundle, golden=golden)
         card = model_card(bundle, checkpoint.extra.get("metrics", {}))
         (building / CARD).write_text(card, encoding="utf-8")
@@ -133,6 +139,23 @@ def write_bundle_file(bundle: Bundle) -> None:
 
     text = json.dumps(bundle.to_json(), indent=1, ensure_ascii=False) + "\n"
     (bundle.directory / BUNDLE_FILE).write_text(text, encoding="utf-8")
+
+
+def _store_system_prompt(bundle: Bundle) -> dict[str, Any]:
+    """Compute the keys and values that every conversation begins with; see ``stored_prefix``."""
+    from threading import Event
+
+    from assistant.engine.generator import TextGenerator
+
+    system = Message("system", str(bundle.chat["system_prompt"]))
+    if not system.content.strip():
+        return {}
+    tokens, _ = encode_conversation([system], bundle.tokenizer())
+    if len(tokens) >= bundle.context_length:  # a model for tests may be tiny
+        return {}
+    generator = TextGenerator(bundle)
+    generator.read(tokens, Event())
+    return generator.store_prefix(bundle)
 
 
 def _hashes(directory: Path) -> dict[str, str]:
