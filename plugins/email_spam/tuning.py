@@ -156,9 +156,12 @@ def _figures(threshold: float, marks: Marks, after: Vector) -> ThresholdFigures:
 
 
 def _threshold_without_losses(spam_N: Flags, probability_N: Vector) -> float | None:
-    """Return the lowest threshold, in hundredths, that would have caught no good mail."""
+    """Return the lowest threshold, in hundredths, that would have caught no good mail.
+
+    Never below a half: that no mail of a few dozen was caught says little of the next.
+    """
     worst = float(probability_N[~spam_N].max())
-    threshold = np.floor(worst * 100 + 1) / 100
+    threshold = max(0.5, np.floor(worst * 100 + 1) / 100)
     return float(threshold) if threshold < 1 else None
 
 
