@@ -63,7 +63,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Measure a few steps here and say what each preset would take.",
     ),
     "pipeline": (
-        "training.pipeline:command",
+        "training.pipeline.command:command",
         "Run every stage, end to end, on the repository's sample data.",
     ),
 }

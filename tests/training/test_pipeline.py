@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from training.__main__ import main
 from training.datasets import WRITTEN
 from training.datasets.jsonl import read_rows
 from training.datasets.splits import split_of
-from training.pipeline import Row, print_table
+from training.pipeline.table import Row, print_table
 
 # A few steps of small models: this is about the way, not about what is learned.
 QUICK = [
@@ -23,6 +24,7 @@ QUICK = [
     "pretrain.model.layers=2",
     "pretrain.loop.steps=4",
     "pretrain.loop.eval_every=0",
+    "pretrain.loop.log_every=1",
     "pretrain.eval_tokens=2000",
     "chat.loop.steps=3",
     "chat.loop.eval_every=2",
@@ -30,6 +32,7 @@ QUICK = [
     "chat.data.max_per_source=50",
     "classifier.loop.steps=3",
     "classifier.loop.eval_every=0",
+    "classifier.loop.log_every=1",
     "answer_tokens=8",
     "evaluated_answers=2",
 ]
@@ -76,6 +79,9 @@ def test_every_stage_runs_and_the_exported_models_answer(
     page = (output / "report.html").read_text()
     assert all(f"<h2>{stage.capitalize()}</h2>" in page for stage in stages)
     assert all(row["what"] in html.unescape(page) for row in report["rows"])
+    assert page.count("data:image/png;base64,") == 3  # the curves of what is trained
+    for link in re.findall('href="([^"]+)"', page):
+        assert (output / link).is_file()
     pretraining = (output / "pretrain" / "report.html").read_text()
     assert "data:image/png;base64," in (output / "classifier" / "report.html").read_text()
     assert "model.width" in pretraining

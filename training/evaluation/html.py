@@ -29,13 +29,14 @@ img { max-width: 100%; background: white; border-radius: 4px }
 
 @dataclass
 class Section:
-    """One part of a report: facts, a table, quotes, or a picture."""
+    """One part of a report: facts, a table, quotes, a picture, a link to another report here."""
 
     title: str
     facts: dict[str, str] = field(default_factory=dict)
     table: tuple[list[str], list[list[str]]] | None = None
     quotes: list[tuple[str, str]] = field(default_factory=list)
     image: bytes = b""
+    link: str = ""
 
 
 def to_html(title: str, sections: Sequence[Section]) -> str:
@@ -62,6 +63,8 @@ def to_html(title: str, sections: Sequence[Section]) -> str:
             parts.append(
                 f'<p><img alt="{_safe(section.title)}" src="data:image/png;base64,{data}"></p>'
             )
+        if section.link:
+            parts.append(f'<p><a href="{_safe(section.link)}">All of it</a></p>')
         for question, answer in section.quotes:
             asked = f"<p><strong>{_safe(question)}</strong></p>" if question else ""
             said = html.escape(sanitize(answer))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +104,8 @@ def _markdown(title: str, parts: list[Section], images: Mapping[int, str] | None
             lines += ["", _markdown_table(*part.table)]
         if images and number in images:
             lines += ["", f"![{part.title}]({images[number]})"]
+        if part.link:
+            lines += ["", f"[All of it]({part.link})"]
         for question, answer in part.quotes:
             lines += ["", f"**{sanitize_line(question, 300)}**"] if question else []
             lines += ["", f"> {sanitize_line(answer, 1200)}"]
@@ -138,12 +140,20 @@ def run_sections(directory: Path) -> list[Section]:
 
 
 def write_report(
-    directory: Path, report: Mapping[str, Any], readable: Mapping[str, Any] | None = None
+    directory: Path,
+    report: Mapping[str, Any],
+    readable: Mapping[str, Any] | None = None,
+    pictures: Mapping[str, bytes] | None = None,
+    links: Mapping[str, str] | None = None,
 ) -> list[Path]:
     """Write ``report.json``, ``report.md`` and ``report.html``; return their paths.
 
     Markdown and HTML show ``readable``, if given, and in a run's folder what that tells; the
     pictures are in the HTML file, and beside the Markdown.
+
+    Args:
+        pictures: PNG files by the name of the group that they belong to.
+        links: other reports, by the name of the group, relative to ``directory``.
     """
     directory.mkdir(parents=True, exist_ok=True)
     as_json, as_markdown, as_html = (
@@ -153,6 +163,10 @@ def write_report(
     shown = readable or report
     title = str(shown.get("title", "Report"))
     parts = sections(shown) + run_sections(directory)
+    for name, picture in (pictures or {}).items():
+        _part(parts, name).image = picture
+    for name, link in (links or {}).items():
+        _part(parts, name).link = link
     images = {}
     for number, part in enumerate(parts):
         if part.image:
@@ -161,6 +175,11 @@ def write_report(
     as_markdown.write_text(_markdown(title, parts, images), encoding="utf-8")
     as_html.write_text(to_html(title, parts), encoding="utf-8")
     return [as_json, as_markdown, as_html]
+
+
+def _part(parts: Sequence[Section], name: str) -> Section:
+    title = _words(name).capitalize()
+    return next(part for part in parts if part.title == title)
 
 
 def _json(path: Path) -> dict[str, Any]:

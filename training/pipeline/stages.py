@@ -17,7 +17,6 @@ from pathlib import Path
 from threading import Event
 from typing import Any, ClassVar, TypeVar
 
-import click
 import torch
 
 from assistant.bundle import Bundle
@@ -27,8 +26,7 @@ from assistant.engine.chat_model import OnnxChatModel
 from assistant.engine.classifier import OnnxClassifier
 from assistant.text import sanitize_line
 from training.checkpoint import Checkpoint
-from training.config import help_text, load_config
-from training.data.prepare import PrepareConfig, prepare
+from training.data.prepare import prepare
 from training.data.rows import document_text
 from training.data.shards import TokenData
 from training.datasets import WRITTEN
@@ -37,58 +35,22 @@ from training.datasets.splits import split_of
 from training.evaluation.command import evaluate
 from training.evaluation.report import write_report
 from training.exporting.export import export_bundle
-from training.exporting.quantization import Quantization
 from training.finetuning.chat import ChatConfig, finetune_chat
 from training.finetuning.classifier import finetune_classifier
 from training.finetuning.classifier_config import ClassifierConfig
 from training.finetuning.classifier_report import readable
 from training.finetuning.labelled_text import load_texts
+from training.finetuning.retention import BEFORE, METRIC
 from training.model import parameter_count
-from training.options import config_options
-from training.pretraining.config import PretrainConfig
+from training.pipeline.config import PipelineConfig
+from training.pipeline.table import Row, write_pipeline_report
 from training.pretraining.task import PretrainTask
 from training.pretraining.train import pretrain
-from training.progress import duration
 from training.run import Run
-from training.tokenizer.command import TokenizerConfig, learn_tokenizer
+from training.tokenizer.command import learn_tokenizer
 
 REPORT = "pipeline.json"
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class PipelineConfig:
-    """Settings of every stage; what one stage hands to the next is filled in."""
-
-    stage: ClassVar[str] = "pipeline"
-    pretrain: PretrainConfig
-    """The foundation model."""
-    chat: ChatConfig
-    """Instruction fine-tuning."""
-    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
-    """The tokenizer."""
-    prepare: PrepareConfig = field(default_factory=PrepareConfig)
-    """Data preparation."""
-    classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
-    """Classification fine-tuning."""
-    quantization: Quantization = "int8"
-    """Of the exported weights."""
-    question: str = "Hello"
-    """What the exported chat model is asked at the end."""
-    answer_tokens: int = 64
-    """Longest answer to it."""
-    evaluated_answers: int = 20
-    """Test questions that are answered and compared with their references."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """A line of the closing table."""
-
-    stage: str
-    what: str
-    figure: str
-    seconds: float
 
 
 @dataclass
@@ -131,18 +93,8 @@ class Pipeline:
         rows = [asdict(row) for row in self.rows]
         settings = {"question": config.question, "rows": rows, "finished": True}
         self._write(settings)
-        self._report()
+        write_pipeline_report(self.output, self.rows)
         return self.rows
-
-    def _report(self) -> None:
-        """Write report.html and report.md: a section a stage; each stage's folder has its own."""
-        report: dict[str, Any] = {"title": "Pipeline"}
-        stage = ""
-        for row in self.rows:
-            stage = row.stage or stage
-            shown = {"seconds": f"{row.seconds:.1f}"} if row.stage else {}
-            report.setdefault(stage, {}).update(shown | {row.what: row.figure})
-        write_report(self.output, report)
 
     def _clear(self) -> None:
         """Make place for this run where an earlier one of this command was."""
@@ -233,6 +185,10 @@ class Pipeline:
         evaluations = [row["evaluation"] for row in run.metrics() if "evaluation" in row]
         losses = [evaluation["validation_loss"] for evaluation in evaluations]
         self._row("finetune chat", "held-out answers: loss", f"{losses[0]:.2f} to {losses[-1]:.2f}")
+        metrics = checkpoint.extra["metrics"]
+        if BEFORE in metrics:
+            kept = f"{metrics[BEFORE]:.3f} to {metrics[METRIC]:.3f}"
+            self._row("", "general text: bits per byte", kept)
         return checkpoint
 
     def _classifier(self) -> tuple[Checkpoint, dict[str, Any]]:
@@ -323,37 +279,3 @@ def _closing_lines_to(path: Path) -> Iterator[None]:
     """Stages print their closing figures to stdout; here stdout is the table's alone."""
     with path.open("a", encoding="utf-8") as log, contextlib.redirect_stdout(log):
         yield
-
-
-def print_table(rows: list[Row]) -> None:
-    """Print the closing table to stdout; text from models is never read as markup."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table()
-    for name in ("stage", "what", "figure"):
-        table.add_column(name, overflow="fold")
-    table.add_column("seconds", justify="right")
-    for row in rows:
-        if row.stage:
-            table.add_section()
-        seconds = f"{row.seconds:.1f}" if row.stage else ""
-        table.add_row(*map(Text, (row.stage, row.what, row.figure, seconds)))
-    Console(highlight=False, width=None if sys.stdout.isatty() else 100).print(table)
-
-
-@click.command("pipeline", epilog=help_text(PipelineConfig))
-@config_options("pipeline", "runs/pipeline-tiny", preset="tiny", resume=False)
-def command(
-    preset: str | None, config_file: Path | None, overrides: tuple[str, ...], output: Path
-) -> None:
-    """Run every stage on the sample data in the repository; ends with a table of figures.
-
-    An earlier run of this command in the same folder is replaced.
-    """
-    config = load_config(PipelineConfig, preset, config_file, overrides)
-    started = time.monotonic()
-    rows = Pipeline(config, output).run()
-    print_table(rows)
-    print(f"total: {duration(time.monotonic() - started)}, everything is in {output}")

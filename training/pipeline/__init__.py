@@ -1,0 +1,1 @@
+"""All stages in one command: the tutorial, and the proof that they fit together."""
