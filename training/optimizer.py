@@ -1,8 +1,7 @@
 """Optimizers: Muon for the blocks' matrices and AdamW for the rest, or AdamW alone.
 
 Muon (https://kellerjordan.github.io/posts/muon/) orthogonalises the momentum of a matrix and
-needed fewer tokens than AdamW in our small runs (docs/experiments.md). Its bfloat16 products are
-emulated on most CPUs, which a step of several thousand tokens hides.
+needed fewer tokens than AdamW in our small runs (docs/experiments.md).
 AdamW: https://arxiv.org/abs/1711.05101.
 """
 
@@ -14,6 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from training.muon import Muon, MuonPrecision
 from training.parallel import whole
 
 Role = Literal["matrix", "embedding", "gain", "head"]
@@ -46,6 +46,8 @@ class OptimizerConfig:
     """Muon's momentum at the first step and after momentum_steps."""
     momentum_steps: int = 300
     """Steps over which Muon's momentum rises."""
+    muon_precision: MuonPrecision = "auto"
+    """Of Muon's products. auto: bfloat16, but float32 on a CPU that would emulate it."""
     clip: float = 1.0
     """Largest norm of the gradient; 0 leaves it as it is."""
 
@@ -174,7 +176,9 @@ def build_optimizers(module: nn.Module, config: OptimizerConfig) -> Optimizers:
     left = [r for r in ROLES if by_role[r]]
     if config.kind == "muon+adamw" and by_role["matrix"]:
         left.remove("matrix")
-        optimizers.append(torch.optim.Muon([group("matrix")], momentum=config.momentum[1]))
+        optimizers.append(
+            Muon([group("matrix")], config.muon_precision, momentum=config.momentum[1])
+        )
     if left:
         groups = [group(r) for r in left]
         # fused: one pass over the memory instead of a dozen, on CPU too

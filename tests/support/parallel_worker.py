@@ -54,7 +54,8 @@ def run_case(folder: Path, name: str, kind: str) -> None:
     """Train one case; its folder gets the first step's gradients.safetensors as well."""
     folder = folder / kind
     rows, changes = CASES[name]
-    config = dataclasses.replace(BASE, **changes, optimizer=OptimizerConfig(kind=kind))  # type: ignore[arg-type]
+    optimizer = OptimizerConfig(kind=kind, muon_precision="float32")  # type: ignore[arg-type]
+    config = dataclasses.replace(BASE, **changes, optimizer=optimizer)
     gradients: dict[str, torch.Tensor] = {}
     for attempt in range(config.steps + 1):
         task = MaskedTask(tiny_transformer())

@@ -9,6 +9,7 @@ import torch
 
 from tests.support.tiny import tiny_transformer
 from training.model import SequenceClassifier
+from training.muon import Muon, has_bfloat16
 from training.optimizer import OptimizerConfig, build_optimizers, role
 
 
@@ -56,7 +57,8 @@ def test_muon_has_the_matrices_and_the_rates_of_each_role() -> None:
 def test_a_step_equals_torchs_own_optimizers() -> None:
     ours, theirs = tiny_transformer(), tiny_transformer()
     optimizers = build_optimizers(
-        ours, OptimizerConfig(kind="muon+adamw", clip=0.0, weight_decay=0.0)
+        ours,
+        OptimizerConfig(kind="muon+adamw", clip=0.0, weight_decay=0.0, muon_precision="bfloat16"),
     )
     matrices = [p for n, p in theirs.named_parameters() if role(n, p) == "matrix"]
     others = [
@@ -76,6 +78,49 @@ def test_a_step_equals_torchs_own_optimizers() -> None:
     for (name, one), other in zip(ours.named_parameters(), theirs.parameters(), strict=True):
         assert torch.equal(one, other), name
         assert one.grad is None
+
+
+def test_float32_muon_is_torchs_without_its_rounding() -> None:
+    torch.manual_seed(1)
+    for shape in ((24, 40), (40, 24)):
+        weights = torch.randn(shape)
+        gradients = [torch.randn(shape) for _ in range(4)]
+        ends = {}
+        for kind in ("ours", "torch", "slow"):
+            parameter = torch.nn.Parameter(weights.clone())
+            settings = {"lr": 0.02, "momentum": 0.9, "weight_decay": 0.1}
+            exact, average = weights.double(), torch.zeros(shape, dtype=torch.double)
+            optimizer: torch.optim.Optimizer = torch.optim.Muon([parameter], **settings)
+            if kind == "ours":
+                optimizer = Muon([parameter], "float32", **settings)
+            for gradient in gradients:
+                if kind == "slow":
+                    average = 0.9 * average + 0.1 * gradient.double()
+                    update = orthogonal_by_svd(0.1 * gradient.double() + 0.9 * average)
+                    scale = 0.02 * max(1.0, shape[0] / shape[1]) ** 0.5
+                    exact = exact * (1 - 0.02 * 0.1) - scale * update
+                else:
+                    parameter.grad = gradient.clone()
+                    optimizer.step()
+            ends[kind] = exact.float() if kind == "slow" else parameter.detach()
+        torch.testing.assert_close(ends["ours"], ends["slow"], rtol=0, atol=1e-5)
+        torch.testing.assert_close(ends["ours"], ends["torch"], rtol=0, atol=2e-3)
+
+
+def orthogonal_by_svd(matrix: torch.Tensor) -> torch.Tensor:
+    """The iteration maps each singular value by itself: the same by a decomposition."""
+    u, values, v = torch.linalg.svd(matrix / matrix.norm(), full_matrices=False)
+    for _ in range(5):
+        values = 3.4445 * values - 4.7750 * values**3 + 2.0315 * values**5
+    return u @ torch.diag(values) @ v
+
+
+def test_muons_format_is_the_processors() -> None:
+    parameter = torch.nn.Parameter(torch.ones(2, 2))
+    native = has_bfloat16(torch.device("cpu"))
+    assert Muon([parameter]).float32 == (not native)
+    assert Muon([parameter], "bfloat16").float32 is False
+    assert has_bfloat16(torch.device("cuda"))
 
 
 def test_the_gradient_is_clipped_to_the_norm() -> None:
