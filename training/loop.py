@@ -211,8 +211,7 @@ class _Loop:
                 f"Step {self.position.step + 1} has no targets: every example is masked or empty"
             )
         loss = nats / all_targets
-        self.workers.divide(self.optimizers.parameters(), all_targets)
-        norm = self.optimizers.clip()
+        norm = self.optimizers.clip(self.workers.divisor(all_targets))
         if not math.isfinite(loss) or not math.isfinite(norm):
             raise ValueError(
                 f"The loss is {loss} and the gradient's norm {norm} at step "

@@ -92,10 +92,20 @@ class Optimizers:
             if "momentum" in group:
                 group["momentum"] = first + (last - first) * share
 
-    def clip(self) -> float:
-        """Clip the gradient's norm as configured and return what it was."""
+    def clip(self, divisor: float = 1.0) -> float:
+        """Divide the gradient, clip its norm as configured, and return what the norm was.
+
+        Both in one pass over the memory.
+        """
+        gradients = [p.grad for p in self.parameters() if p.grad is not None]
+        norm = float(whole(nn.utils.get_total_norm(gradients))) / divisor
         limit = self.config.clip or float("inf")
-        return float(whole(nn.utils.clip_grad_norm_(self.parameters(), limit)))
+        # as torch.nn.utils.clip_grad_norm_ does it
+        factor = min(limit / (norm + 1e-6), 1.0) / divisor
+        if factor != 1.0:
+            for gradient in gradients:
+                gradient.mul_(factor)
+        return norm
 
     def step(self) -> None:
         """Apply the gradients and clear them."""

@@ -152,12 +152,9 @@ class Workers:
         metrics, samples = self.step(None)
         return metrics, samples
 
-    def divide(self, parameters: list[Tensor], targets: float) -> None:
-        """Make gradients, which are averages over the processes by now, means over targets."""
-        divisor = targets / self.size
-        for parameter in parameters:
-            if parameter.grad is not None:
-                parameter.grad /= divisor
+    def divisor(self, targets: float) -> float:
+        """Return what makes gradients, averages over the processes by now, means over targets."""
+        return targets / self.size
 
     def sum(self, *values: float) -> list[float]:
         """Return each value summed over the processes."""

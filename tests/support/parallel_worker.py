@@ -63,12 +63,12 @@ def run_case(folder: Path, name: str, kind: str) -> None:
         loop = _Loop(task.transformer, task, RaggedSource(rows), config, run)
         clip = loop.optimizers.clip
 
-        def noted(loop: _Loop = loop, clip: Any = clip) -> float:
+        def noted(divisor: float, loop: _Loop = loop, clip: Any = clip) -> float:
             if not gradients:
                 for key, parameter in loop.module.named_parameters():
                     assert parameter.grad is not None
-                    gradients[key] = whole(parameter.grad).detach().clone()
-            return clip()
+                    gradients[key] = whole(parameter.grad).detach() / divisor
+            return clip(divisor)
 
         loop.optimizers.clip = noted  # type: ignore[method-assign]
         try:
