@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from assistant.bundle import Architecture
 from training.encoder import Encoder, real_mean
+from training.fused import rms_norm, rotated
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,16 @@ def rope_tables(length: int, head_dim: int, theta: float) -> tuple[Tensor, Tenso
 
 def apply_rope(x_BHTE: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotate the two halves of the head dimension; cos and sin broadcast to [B, 1, T, E / 2]."""
+    if by_hand(x_BHTE):
+        return rotated(x_BHTE, cos, sin)
     first, second = x_BHTE.float().chunk(2, dim=-1)
-    rotated = torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
-    return rotated.to(x_BHTE.dtype)
+    turned = torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
+    return turned.to(x_BHTE.dtype)
+
+
+def by_hand(x: Tensor) -> bool:
+    """Whether the gradients of training/fused.py are used: float32 on a CPU, not compiled."""
+    return x.device.type == "cpu" and x.dtype == torch.float32 and not torch.compiler.is_compiling()
 
 
 class RMSNorm(nn.Module):
@@ -55,6 +63,8 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise the last dimension."""
+        if by_hand(x):
+            return rms_norm(x, self.weight, self.epsilon)
         normed = F.rms_norm(x.float(), (x.shape[-1],), self.weight.float(), self.epsilon)
         return normed.to(x.dtype)
 

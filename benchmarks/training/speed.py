@@ -16,16 +16,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 
 from assistant.bundle import Architecture
 from benchmarks.training.peers import NanoGpt, hugging_face_trainer, nanogpt_steps
 from training.config import load_config
 from training.loop import LoopConfig, _Loop
 from training.model import Transformer, parameter_count
+from training.muon import has_bfloat16
 from training.optimizer import OptimizerConfig
 from training.planning import VOCABULARY, flops_per_token
-from training.precision import Precision, precision
+from training.precision import Precision
 from training.pretraining.config import PretrainConfig
 from training.pretraining.task import PretrainTask, TokenBatch
 from training.run import Run
@@ -62,27 +62,28 @@ class _Windows:
 class _Task(PretrainTask):
     """Pretraining's own loss, without held-out data."""
 
-    def __init__(self, transformer: Transformer, kind: Precision) -> None:
-        self.transformer, self.kind = transformer, kind
+    def __init__(self, transformer: Transformer, number: Precision, compile_model: bool) -> None:
+        self.transformer, self._precision = transformer, number
         self._device = transformer.embed_tokens.weight.device
-
-    def loss(self, batch: TokenBatch) -> tuple[torch.Tensor, int]:
-        """Return the summed loss."""
-        with precision(self._device, self.kind):
-            logits = self.transformer(batch.inputs_BT)
-        targets = batch.targets_BT.flatten()
-        return F.cross_entropy(logits.flatten(0, 1), targets, reduction="sum"), targets.numel()
+        self._prepare(compile_model)
 
 
 def our_steps(
-    a: Architecture, ids: torch.Tensor, rows: int, length: int, kind: str, number: Precision
+    a: Architecture,
+    ids: torch.Tensor,
+    rows: int,
+    length: int,
+    kind: str,
+    number: Precision = "float32",
+    compile_model: bool = False,
 ) -> Iterator[None]:
     """Take steps of the training loop, accumulation, clipping, schedule and all."""
     transformer = Transformer(a, length)
     transformer.initialize(1)
     config = LoopConfig(steps=10**6, optimizer=OptimizerConfig(kind=kind))  # type: ignore[arg-type]
     source = _Windows(ids, rows, length)
-    loop = _Loop(transformer, _Task(transformer, number), source, config, Run(Path(), "benchmark"))
+    task = _Task(transformer, number, compile_model)
+    loop = _Loop(transformer, task, source, config, Run(Path(), "benchmark"))
     while True:
         loop._step(0.5, 1.0)
         yield
@@ -97,6 +98,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--trainer", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True)
     options = parser.parse_args()
     torch.set_num_threads(options.threads or torch.get_num_threads())
     torch.manual_seed(1)
@@ -106,11 +108,16 @@ def main() -> None:
     )
     ids = torch.randint(3, a.vocabulary_size, (length * rows * 16,))
     loops: dict[str, Iterator[None]] = {
-        "ours, AdamW": our_steps(a, ids, rows, length, "adamw", "float32"),
-        "ours, Muon + AdamW": our_steps(a, ids, rows, length, "muon+adamw", "float32"),
+        "ours, AdamW": our_steps(a, ids, rows, length, "adamw"),
+        "ours, Muon + AdamW": our_steps(a, ids, rows, length, "muon+adamw"),
         "nanoGPT-style": nanogpt_steps(a, ids, rows, length),
-        "ours, AdamW, bfloat16": our_steps(a, ids, rows, length, "adamw", "bfloat16"),
     }
+    if options.compile:
+        loops["ours, AdamW, compiled"] = our_steps(
+            a, ids, rows, length, "adamw", compile_model=True
+        )
+    if has_bfloat16(torch.device("cpu")):
+        loops["ours, AdamW, bfloat16"] = our_steps(a, ids, rows, length, "adamw", "bfloat16")
     times: dict[str, list[float]] = {name: [] for name in loops}
     trainer = "HF Trainer"
 

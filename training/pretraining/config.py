@@ -70,7 +70,9 @@ class PretrainConfig:
     """Of the matrix products. auto: bfloat16 on a GPU, float32 on CPU. bfloat16 is faster on a CPU
     with AVX512-BF16 or AMX and far slower on others."""
     compile: bool = True
-    """Compile the model on a GPU; ignored on CPU."""
+    """Compile the model on a GPU."""
+    compile_on_cpu: bool = False
+    """Compile it on a CPU too: it takes a C++ compiler and a minute."""
     eval_tokens: int = 200_000
     """Held-out tokens read at an evaluation; 0: all."""
     seed: int = 1

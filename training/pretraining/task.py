@@ -18,6 +18,7 @@ from torch import Tensor
 from assistant.tokenizer import Tokenizer
 from training.checkpoint import Checkpoint
 from training.data.shards import TokenData
+from training.fused import summed_cross_entropy
 from training.model import Transformer
 from training.precision import Precision, precision
 from training.sampling import SamplingOptions, samples
@@ -128,11 +129,17 @@ class PretrainTask:
         self._windows = windows
         self._device = transformer.embed_tokens.weight.device
         self._bytes_V = token_bytes(tokenizer).to(self._device)
-        self._forward: Callable[[Tensor], Tensor] = transformer
-        if compile_model:
-            self._forward = torch.compile(transformer)
+        self._prepare(compile_model)
         self.provenance = provenance or {}
         self.metrics: dict[str, float] = {}
+
+    def _prepare(self, compile_model: bool) -> None:
+        transformer = self.transformer
+        self._forward: Callable[[Tensor], Tensor] = transformer
+        self._hidden: Callable[[Tensor], Tensor] = lambda ids_BT: transformer.hidden(ids_BT)[0]
+        if compile_model:
+            self._forward = torch.compile(transformer)
+            self._hidden = torch.compile(self._hidden)
 
     def _losses(self, batch: TokenBatch, reduction: str) -> tuple[Tensor, Tensor]:
         inputs = batch.inputs_BT.to(self._device, non_blocking=True)
@@ -144,7 +151,12 @@ class PretrainTask:
 
     def loss(self, batch: TokenBatch) -> tuple[Tensor, int]:
         """Return the summed loss in nats and the number of targets."""
-        return self._losses(batch, "sum")[0], batch.targets_BT.numel()
+        count = batch.targets_BT.numel()
+        if self._device.type == "cpu" and self._precision != "bfloat16":
+            hidden_BTD = self._hidden(batch.inputs_BT)
+            weight_VD, targets_N = self.transformer.embed_tokens.weight, batch.targets_BT.flatten()
+            return summed_cross_entropy(hidden_BTD.flatten(0, 1), weight_VD, targets_N), count
+        return self._losses(batch, "sum")[0], count
 
     def tokens(self, batch: TokenBatch) -> int:
         """Return B x T."""

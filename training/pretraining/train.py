@@ -79,7 +79,7 @@ def pretrain(config: PretrainConfig, run: Run, resume: bool = False) -> Checkpoi
         held_out,
         config.batch_size,
         config.eval_tokens,
-        compile_model=config.compile and device.type == "cuda",
+        compile_model=config.compile if device.type == "cuda" else config.compile_on_cpu,
         provenance={"stage": "pretrain", "data": hashes, "commit": commit()},
         prompts=config.sample_prompts,
         number=config.precision,
