@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from assistant.bundle import Architecture
 from training.encoder import Encoder, real_mean
 from training.fused import rms_norm, rotated
+from training.packing import Packing
 
 
 @dataclass(frozen=True)
@@ -86,21 +87,26 @@ class Attention(nn.Module):
         self,
         x_BTD: Tensor,
         rope: tuple[Tensor, Tensor],
-        mask: Tensor | None,
+        packing: Packing | None,
         past: LayerCache | None,
     ) -> tuple[Tensor, LayerCache]:
-        """Attend; ``mask`` [B, 1, T, S] (True: may look) replaces plain causality."""
+        """Attend causally: to the past or, where sequences are packed, within each of them."""
         B, T, _ = x_BTD.shape
-        q = self.q_norm(self.q_proj(x_BTD).view(B, T, self.heads, self.head_dim)).transpose(1, 2)
+        q = self.q_norm(self.q_proj(x_BTD).view(B, T, self.heads, self.head_dim))
         k = self.k_norm(self.k_proj(x_BTD).view(B, T, self.kv_heads, self.head_dim))
-        v = self.v_proj(x_BTD).view(B, T, self.kv_heads, self.head_dim).transpose(1, 2)
-        q, k = apply_rope(q, *rope), apply_rope(k.transpose(1, 2), *rope)
+        v = self.v_proj(x_BTD).view(B, T, self.kv_heads, self.head_dim)
+        if packing is not None:
+            q, k, v = packing.spread(q), packing.spread(k), packing.spread(v)
+            T = q.shape[1]
+        q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+        q, k = apply_rope(q, *rope), apply_rope(k, *rope)
         if past is not None:
             k = torch.cat([past.key_BKSE, k], dim=2)
             v = torch.cat([past.value_BKSE, v], dim=2)
         cache = LayerCache(k, v)
         S = k.shape[2]
-        if mask is None and 1 < T < S:
+        mask = None
+        if 1 < T < S:
             mask = torch.ones(T, S, dtype=torch.bool, device=q.device).tril(S - T)
         y = F.scaled_dot_product_attention(
             q,
@@ -110,7 +116,8 @@ class Attention(nn.Module):
             is_causal=mask is None and T > 1,
             enable_gqa=self.heads != self.kv_heads,
         )
-        return self.o_proj(y.transpose(1, 2).reshape(B, T, -1)), cache
+        y = y.transpose(1, 2).flatten(2)
+        return self.o_proj(y if packing is None else packing.collect(y)), cache
 
 
 class FeedForward(nn.Module):
@@ -141,11 +148,11 @@ class Block(nn.Module):
         self,
         x_BTD: Tensor,
         rope: tuple[Tensor, Tensor],
-        mask: Tensor | None,
+        packing: Packing | None,
         past: LayerCache | None,
     ) -> tuple[Tensor, LayerCache]:
         """Apply the block; returns the residual stream and this layer's keys and values."""
-        attended, cache = self.self_attn(self.input_layernorm(x_BTD), rope, mask, past)
+        attended, cache = self.self_attn(self.input_layernorm(x_BTD), rope, packing, past)
         x_BTD = x_BTD + attended
         return x_BTD + self.mlp(self.post_attention_layernorm(x_BTD)), cache
 
@@ -188,36 +195,30 @@ class Transformer(nn.Module):
     def hidden(
         self,
         ids_BT: Tensor,
-        positions_BT: Tensor | None = None,
-        mask_BTS: Tensor | None = None,
+        packing: Packing | None = None,
         past: list[LayerCache] | None = None,
     ) -> tuple[Tensor, list[LayerCache]]:
         """Return the final normed hidden states [B, T, D] and each layer's cache.
 
         Args:
             ids_BT: token ids.
-            positions_BT: position of each token; by default they count on from the past.
-            mask_BTS: True where a token may look; by default causal. Packed documents pass one.
+            packing: the tokens, [1, N], are those of several sequences.
             past: caches of the tokens before.
 
         Raises:
-            ValueError: the tokens reach beyond ``context_length``.
+            ValueError: a sequence reaches beyond ``context_length``.
         """
-        T = ids_BT.shape[1]
+        T = ids_BT.shape[1] if packing is None else packing.token_KT.shape[1]
         start = 0 if past is None else past[0].key_BKSE.shape[2]
-        if positions_BT is None:
-            if start + T > self.context_length:
-                raise ValueError(
-                    f"{start + T} tokens are more than the context of {self.context_length}"
-                )
-            rope = self.cos[start : start + T], self.sin[start : start + T]
-        else:
-            rope = self.cos[positions_BT][:, None], self.sin[positions_BT][:, None]
-        mask = None if mask_BTS is None else mask_BTS[:, None]
+        if start + T > self.context_length:
+            raise ValueError(
+                f"{start + T} tokens are more than the context of {self.context_length}"
+            )
+        rope = self.cos[start : start + T], self.sin[start : start + T]
         x_BTD = self.embed_tokens(ids_BT)
         caches = []
         for index, layer in enumerate(self.layers):
-            x_BTD, cache = layer(x_BTD, rope, mask, None if past is None else past[index])
+            x_BTD, cache = layer(x_BTD, rope, packing, None if past is None else past[index])
             caches.append(cache)
         return self.norm(x_BTD), caches
 
@@ -225,18 +226,9 @@ class Transformer(nn.Module):
         """Return logits [..., V] in float32 through the tied embedding."""
         return F.linear(hidden_BTD, self.embed_tokens.weight).float()
 
-    def forward(
-        self, ids_BT: Tensor, positions_BT: Tensor | None = None, mask_BTS: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, ids_BT: Tensor, packing: Packing | None = None) -> Tensor:
         """Return the logits [B, T, V] of every position."""
-        return self.logits(self.hidden(ids_BT, positions_BT, mask_BTS)[0])
-
-
-def document_mask(documents_BT: Tensor) -> Tensor:
-    """Return [B, T, T]: causal, and only within the same document (packing)."""
-    T = documents_BT.shape[1]
-    same = documents_BT[:, :, None] == documents_BT[:, None, :]
-    return same & torch.ones(T, T, dtype=torch.bool, device=documents_BT.device).tril()
+        return self.logits(self.hidden(ids_BT, packing)[0])
 
 
 Pooling = Literal["last", "mean"]

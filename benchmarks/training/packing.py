@@ -1,10 +1,12 @@
-"""Packed rows against padded batches, in real tokens a second of fine-tuning.
+"""Packed conversations against padded batches, in conversations' tokens a second of fine-tuning.
 
-python -m benchmarks.training.packing [--rows 8] [--length 512] [--steps 4]
+python -m benchmarks.training.packing [--rows 8] [--length 512] [--steps 12]
 
 The dialogues of training/datasets. Padded: conversations in random order, ``rows`` to a batch,
-filled up to the longest, as most fine-tuning code does it. Packed: our rows of ``length`` tokens
-with document masks. Both train the same small model, in turn; padding counts as no token.
+filled up to the longest, as most fine-tuning code does it. Packed: ours, as many as make
+``rows`` x ``length`` tokens without padding, the system prompt computed once. Both train the same
+model with the same optimizer, in turn; a token counts where it belongs to a conversation, its
+system prompt included, and padding counts as none.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ from training.config import load_config
 from training.finetuning.chat import ChatConfig
 from training.finetuning.conversations import load_dialogues
 from training.finetuning.examples import ChatExamples
-from training.finetuning.packing import PADDING, PackedBatch, PackedSource, answer_losses, pack
+from training.finetuning.packing import IGNORED, PackedBatch, PackedSource, answer_loss, pack
+from training.fused import summed_cross_entropy
 from training.model import Transformer
 from training.pretraining.config import PretrainConfig
 from training.tokenizer.train import train_tokenizer
@@ -48,41 +51,52 @@ def main() -> None:
         found = examples(draw)
         draw.shuffle(found)
         for start in range(0, len(found), options.rows):
-            some = found[start : start + options.rows]
-            yield pack([[example] for example in some], max(len(e.ids) for e in some))
+            yield pack(found[start : start + options.rows])
 
-    source = PackedSource(examples, options.length, options.rows, seed=1)
-    batches: dict[str, Callable[[], PackedBatch]] = {
-        "padded": padded().__next__,
-        "packed": source.next,
-    }
-    models = {name: Transformer(shape, options.length) for name in batches}
-    optimizers = {n: torch.optim.AdamW(m.parameters(), lr=1e-4) for n, m in models.items()}
-    tokens, filled, seconds = (dict.fromkeys(batches, 0.0) for _ in range(3))
-    rates: dict[str, list[float]] = {name: [] for name in batches}
+    source = PackedSource(examples, options.length * options.rows, seed=1)
+    losses: dict[str, Callable[[], tuple[torch.Tensor, PackedBatch]]] = {}
+    batches = padded()
+    losses["padded"] = lambda: padded_loss(models["padded"], next(batches))
+    losses["packed"] = lambda: packed_loss(models["packed"], source.next())
+    models = {name: Transformer(shape, options.length) for name in losses}
+    optimizers = {n: torch.optim.AdamW(m.parameters(), fused=True) for n, m in models.items()}
+    tokens, computed, seconds = (dict.fromkeys(losses, 0.0) for _ in range(3))
     for model in models.values():
         model.initialize(1)
     for step in range(options.steps + 1):
-        for name, take in batches.items():
-            batch = take()
-            real = int((batch.documents_BT != PADDING).sum())
+        for name, take in losses.items():
             started = time.perf_counter()
-            answer_losses(models[name], batch).mean().backward()
+            loss, batch = take()
+            loss.backward()
             optimizers[name].step()
             optimizers[name].zero_grad(set_to_none=True)
-            took = time.perf_counter() - started
             if step:  # the first one allocates
-                tokens[name] += real
-                filled[name] += batch.ids_BT.numel()
-                seconds[name] += took
-                rates[name].append(real / took)
-    print("| batches | share of real tokens | real tokens/s | median of steps | against padded |")
-    print("|---|---|---|---|---|")
-    base = sorted(rates["padded"])[len(rates["padded"]) // 2]
-    for name in batches:
-        median = sorted(rates[name])[len(rates[name]) // 2]
-        share, rate = tokens[name] / filled[name], tokens[name] / seconds[name]
-        print(f"| {name} | {share:.1%} | {rate:,.0f} | {median:,.0f} | {median / base:.2f} |")
+                seconds[name] += time.perf_counter() - started
+                tokens[name] += int(batch.lengths_K.sum())
+                places = batch.ids_KT.numel()
+                computed[name] += places if name == "padded" else batch.computed
+    print("| batches | conversations' tokens for each computed one | tokens/s | against padded |")
+    print("|---|---|---|---|")
+    rates = {name: tokens[name] / seconds[name] for name in losses}
+    for name, rate in rates.items():
+        share = tokens[name] / computed[name]
+        print(f"| {name} | {share:.2f} | {rate:,.0f} | {rate / rates['padded']:.2f} |")
+
+
+def packed_loss(model: Transformer, batch: PackedBatch) -> tuple[torch.Tensor, PackedBatch]:
+    """Return the mean loss of a batch as ours computes it."""
+    summed, count = answer_loss(model, batch)
+    return summed / count, batch
+
+
+def padded_loss(model: Transformer, batch: PackedBatch) -> tuple[torch.Tensor, PackedBatch]:
+    """Return the mean loss with every place of the rows computed, padding too; logits only where
+    the loss counts, as ours."""
+    hidden_KTD, _ = model.hidden(batch.ids_KT)
+    counted = batch.targets_KT != IGNORED
+    weight = model.embed_tokens.weight
+    targets = batch.targets_KT[counted]
+    return summed_cross_entropy(hidden_KTD[counted], weight, targets) / len(targets), batch
 
 
 if __name__ == "__main__":

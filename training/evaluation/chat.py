@@ -29,7 +29,7 @@ from training.evaluation.text_metrics import (
 )
 from training.evaluation.text_metrics import cited as cited_notes
 from training.finetuning.conversations import Dialogue, encode_example
-from training.finetuning.packing import answer_losses, pack, plan_rows
+from training.finetuning.packing import answer_losses, packed
 from training.sampling import SamplingOptions, generate
 
 
@@ -108,10 +108,8 @@ def perplexity(
         for messages in dialogue.variants(system_prompt)[:1]
         if (example := encode_example(messages, checkpoint.tokenizer, length)) is not None
     ]
-    plan = plan_rows([len(example.ids) for example in examples], length)
     total, count = 0.0, 0
-    for start in range(0, len(plan), rows):
-        batch = pack([[examples[i] for i in row] for row in plan[start : start + rows]], length)
+    for batch in packed(examples, rows * length):
         losses = answer_losses(transformer, batch)
         total, count = total + float(losses.double().sum()), count + len(losses)
     if not count:

@@ -26,14 +26,7 @@ from training.finetuning.grounded import GroundedConfig
 from training.finetuning.handbook import HandbookConfig, open_examples
 from training.finetuning.lora import LoraConfig, add_lora, lora_config, merged
 from training.finetuning.mixing import PlainTexts
-from training.finetuning.packing import (
-    PADDING,
-    PackedBatch,
-    PackedSource,
-    answer_losses,
-    pack,
-    plan_rows,
-)
+from training.finetuning.packing import PackedBatch, PackedSource, answer_loss, packed
 from training.finetuning.retention import BEFORE, METRIC, Retention, RetentionConfig
 from training.loop import LoopConfig, train
 from training.model import Transformer
@@ -63,9 +56,10 @@ class ChatConfig:
     asks: Literal["all", "one"] = "all"
     """Ways to ask one question in an epoch: all of them, or one drawn anew."""
     context_length: int = 512
-    """Tokens of a packed row; longer conversations are cut. At most the foundation's."""
+    """Tokens of a conversation; longer ones are cut. At most the foundation's."""
     batch_size: int = 8
-    """Packed rows in a micro-batch; a step has loop.accumulate of them."""
+    """A micro-batch has at most batch_size x context_length tokens, without padding and with a
+    common system prompt counted once; a step has loop.accumulate of them."""
     handbook: HandbookConfig = field(default_factory=HandbookConfig)
     """Entries in front of questions."""
     grounded: GroundedConfig = field(default_factory=GroundedConfig)
@@ -104,22 +98,16 @@ class ChatTask:
         self.provenance, self.retention = provenance, retention
         self.device = transformer.embed_tokens.weight.device
         length = _row_length(config, transformer)
-        rows = plan_rows([len(example.ids) for example in validation], length)
-        packed = [[validation[index] for index in row] for row in rows]
-        self._validation = [
-            pack(packed[start : start + config.batch_size], length)
-            for start in range(0, len(packed), config.batch_size)
-        ]
+        self._validation = packed(validation, length * config.batch_size)
 
     def loss(self, batch: PackedBatch) -> tuple[Tensor, int]:
         """Return the summed loss and the number of counted tokens."""
         with precision(self.device, self.config.precision):
-            losses = answer_losses(self.transformer, batch)
-        return losses.sum(), len(losses)
+            return answer_loss(self.transformer, batch)
 
     def tokens(self, batch: PackedBatch) -> int:
-        """Return the tokens read, padding not counted."""
-        return int((batch.documents_BT != PADDING).sum())
+        """Return the tokens of the conversations, padding not counted."""
+        return int(batch.lengths_K.sum())
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
@@ -238,7 +226,7 @@ def finetune_chat(config: ChatConfig, run: Run, resume: bool = False) -> Checkpo
     kept = Retention(config.retention, tokenizer, length)
     before = kept.bits_per_byte(transformer)
     task = ChatTask(transformer, tokenizer, validation, config, provenance, kept)
-    source = PackedSource(examples, length, config.batch_size, config.seed)
+    source = PackedSource(examples, length * config.batch_size, config.seed)
     metrics = train(transformer, task, source, config.loop, run, resume)
     checkpoint = load_checkpoint(run.checkpoint, device)
     if before is not None:

@@ -16,7 +16,7 @@ from assistant.tokenizer import Tokenizer
 from training.data.broken import Broken
 from training.data.sources import documents, find_files
 from training.finetuning.mixing import text_examples
-from training.finetuning.packing import PackedBatch, answer_losses, pack, plan_rows
+from training.finetuning.packing import answer_loss, packed
 from training.model import Transformer
 from training.pretraining.task import token_bytes
 
@@ -59,18 +59,12 @@ class Retention:
                     held += len(example.ids)
         # the first id of a row is read, not predicted
         self.bytes = sum(sizes[i] for example in chosen for i in example.ids[1:])
-        plan = plan_rows([len(example.ids) for example in chosen], length)
-        packed = [[chosen[index] for index in row] for row in plan]
-        self._batches: list[PackedBatch] = [
-            pack(packed[start : start + rows], length) for start in range(0, len(packed), rows)
-        ]
+        self._batches = packed(chosen, rows * length)
 
     @torch.no_grad()
     def bits_per_byte(self, transformer: Transformer) -> float | None:
         """Return the bits that a byte of the text costs; None when nothing is measured."""
         if not self.bytes:
             return None
-        nats = sum(
-            float(answer_losses(transformer, batch).double().sum()) for batch in self._batches
-        )
+        nats = sum(float(answer_loss(transformer, batch)[0]) for batch in self._batches)
         return nats / math.log(2) / self.bytes

@@ -13,7 +13,13 @@ from typing import Any
 import pytest
 import torch
 
-from assistant.conversation import Message, Note, encode_prompt, grounded_question
+from assistant.conversation import (
+    Message,
+    Note,
+    encode_conversation,
+    encode_prompt,
+    grounded_question,
+)
 from assistant.errors import BadInputError
 from assistant.tokenizer import MESSAGE_END, Tokenizer
 from training.datasets import WRITTEN
@@ -24,14 +30,24 @@ from training.finetuning.conversations import (
     encode_example,
     load_dialogues,
 )
-from training.finetuning.packing import IGNORED, PackedSource, pack, plan_rows
+from training.finetuning.mixing import text_examples
+from training.finetuning.packing import (
+    IGNORED,
+    PackedSource,
+    answer_loss,
+    answer_losses,
+    pack,
+    plan_batches,
+    shared_start,
+)
 from training.model import Transformer
+from training.packing import Packing
 
 Write = Callable[[str, list[dict[str, Any]]], Path]
 
 
-def _example(tokenizer: Tokenizer, question: str, answer: str) -> Example:
-    messages = [Message("system", "Be calm."), Message("user", question)]
+def _example(tokenizer: Tokenizer, question: str, answer: str, system: str = "Be calm.") -> Example:
+    messages = [Message("system", system), Message("user", question)]
     example = encode_example([*messages, Message("assistant", answer)], tokenizer, 128)
     assert example is not None
     return example
@@ -39,15 +55,15 @@ def _example(tokenizer: Tokenizer, question: str, answer: str) -> Example:
 
 def test_the_loss_counts_the_assistants_text_and_its_end_token_alone(tokenizer: Tokenizer) -> None:
     example = _example(tokenizer, "reset my password", "open the settings")
-    batch = pack([[example]], 128)
-    targets = [int(t) for t in batch.targets_BT[0] if t != IGNORED]
+    batch = pack([example])
+    targets = [int(t) for t in batch.targets_KT[0] if t != IGNORED]
     assert targets == [*tokenizer.encode("open the settings"), tokenizer.special(MESSAGE_END)]
     # the first counted target is predicted from the last token of the prompt, as at inference
     prompt = encode_prompt(
         [Message("system", "Be calm."), Message("user", "reset my password")], tokenizer
     )
-    first = int((batch.targets_BT[0] != IGNORED).nonzero()[0])
-    assert batch.ids_BT[0, : first + 1].tolist() == prompt
+    first = int((batch.targets_KT[0] != IGNORED).nonzero()[0])
+    assert batch.ids_KT[0, : first + 1].tolist() == prompt
 
 
 def test_every_answer_of_a_longer_dialogue_counts(tokenizer: Tokenizer) -> None:
@@ -58,64 +74,99 @@ def test_every_answer_of_a_longer_dialogue_counts(tokenizer: Tokenizer) -> None:
     assert counted == [*tokenizer.encode("open"), tokenizer.special(MESSAGE_END)] * 2
 
 
+@pytest.mark.parametrize("other", ["Be calm.", "Be quick."], ids=["shared start", "own start"])
 def test_packed_conversations_get_the_logits_they_get_alone(
+    other: str, tokenizer: Tokenizer, transformer: Transformer
+) -> None:
+    examples = [
+        _example(tokenizer, "reset my password", "open the settings"),
+        _example(tokenizer, "call me", "later", other),
+        _example(tokenizer, "free prize now", "the prize"),
+    ]
+    batch = pack(examples)
+    assert len(set(batch.lengths_K.tolist())) > 1, "this test wants padding too"
+    start = len(encode_conversation([Message("system", "Be calm.")], tokenizer)[0])
+    assert (batch.shared > start) == (other == "Be calm.")
+    packing = Packing.of(batch.lengths_K, batch.shared)
+    ids_N = batch.ids_KT.flatten()[packing.place_N]
+    assert len(ids_N) == batch.computed
+    logits = transformer(ids_N[None], packing)[0]
+    for row, example in zip(packing.token_KT, examples, strict=True):
+        alone = transformer(torch.tensor([example.ids]))[0]
+        found = logits[row[: len(example.ids)]]
+        torch.testing.assert_close(found, alone, rtol=1e-4, atol=1e-5)
+
+
+def test_packed_losses_and_gradients_are_those_of_the_conversations_alone(
     tokenizer: Tokenizer, transformer: Transformer
 ) -> None:
     examples = [
         _example(tokenizer, "reset my password", "open the settings"),
         _example(tokenizer, "call me", "later"),
-        _example(tokenizer, "free prize now", "the prize"),
+        *text_examples("open the door", tokenizer, 64),
     ]
-    batch = pack([examples], 128)
-    assert batch.documents_BT[0, -1] == -1, "this test wants padding too"
-    packed = transformer(batch.ids_BT, batch.positions_BT, batch.mask_BTT)[0]
-    start = 0
-    for example in examples:
-        alone = transformer(torch.tensor([example.ids]))[0]
-        torch.testing.assert_close(
-            packed[start : start + len(example.ids)], alone, rtol=1e-4, atol=1e-5
+    found = []
+    for batches in ([pack(examples)], [pack([example]) for example in examples]):
+        transformer.zero_grad()
+        for batch in batches:
+            answer_loss(transformer, batch)[0].backward()
+        losses = torch.cat([answer_losses(transformer, batch) for batch in batches])
+        found.append(
+            [
+                losses.detach(),
+                *(p.grad.clone() for p in transformer.parameters() if p.grad is not None),
+            ]
         )
-        start += len(example.ids)
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
-def test_no_target_reaches_into_the_next_conversation(tokenizer: Tokenizer) -> None:
-    one = Example((5, 6, 7), (0, 1, 1))
-    batch = pack([[one, one]], 8)
-    assert batch.targets_BT[0].tolist() == [6, 7, IGNORED, 6, 7, IGNORED, IGNORED, IGNORED]
-    assert batch.positions_BT[0, :6].tolist() == [0, 1, 2, 0, 1, 2]
+def test_no_target_reaches_into_the_next_conversation() -> None:
+    batch = pack([Example((5, 6, 7), (0, 1, 1)), Example((5, 8), (0, 1))])
+    assert batch.targets_KT.tolist() == [[6, 7, IGNORED], [8, IGNORED, IGNORED]]
+    assert batch.shared == 0  # the 5 predicts: each conversation's own
 
 
-def test_rows_hold_everything_once_and_never_too_much() -> None:
+def test_what_is_shared_ends_before_what_predicts() -> None:
+    one, two = Example((1, 2, 3, 4, 5), (0, 0, 0, 0, 1)), Example((1, 2, 3, 4, 6), (0, 0, 0, 0, 1))
+    assert shared_start([one, two]) == 3
+    assert shared_start([one, Example((1, 2, 9), (0, 0, 1))]) == 1
+    assert shared_start([one, Example((1, 2), (1, 1))]) == 0
+
+
+def test_batches_hold_everything_once_and_never_too_much() -> None:
     draw = random.Random(1)  # noqa: S311
-    lengths = [draw.randint(1, 50) for _ in range(500)]
-    rows = plan_rows(lengths, 64)
-    assert sorted(index for row in rows for index in row) == list(range(500))
-    assert all(sum(lengths[index] for index in row) <= 64 for row in rows)
-    assert sum(lengths) / (64 * len(rows)) > 0.8
+    texts = [Example((7,) * 9, (1,) * 9)] * 5
+    chats = [Example((1, 2, 3, *(n + 9,) * draw.randint(2, 40)), ()) for n in range(500)]
+    chats = [Example(e.ids, (0,) * (len(e.ids) - 1) + (1,)) for e in chats]
+    examples = [*chats, *texts]
+    plan = plan_batches(examples, 128)
+    assert sorted(index for batch in plan for index in batch) == list(range(505))
+    batches = [pack([examples[index] for index in batch]) for batch in plan]
+    assert all(batch.computed <= 128 for batch in batches)
+    assert sum(batch.computed for batch in batches) / (128 * len(batches)) > 0.9
+    for chosen, batch in zip(plan, batches, strict=True):
+        assert {index >= 500 for index in chosen} in ({True}, {False})
+        assert batch.shared == (0 if chosen[0] >= 500 else 3) or len(chosen) == 1
 
 
-def test_an_epoch_of_packed_rows_depends_on_its_number_alone() -> None:
+def test_an_epoch_of_packed_batches_depends_on_its_number_alone() -> None:
     examples = [Example((n, n + 1), (0, 1)) for n in range(40)]
 
     def source() -> PackedSource:
-        return PackedSource(lambda draw: list(examples), 8, 3, seed=1)
+        return PackedSource(lambda draw: list(examples), 24, seed=1)
 
     first = source()
     seen: Counter[int] = Counter()
     while first.epoch < 1:
-        batch = first.next()
-        seen.update(
-            int(i)
-            for i, p in zip(batch.ids_BT.flatten(), batch.positions_BT.flatten(), strict=True)
-            if p == 1
-        )
-    assert set(seen.values()) == {1}
-    assert len(seen) == 40
+        seen.update(first.next().ids_KT[:, 0].tolist())
+    assert seen == Counter(range(40))
     position = first.state()
-    expected = [first.next().ids_BT.tolist() for _ in range(5)]
+    expected = [first.next().ids_KT.tolist() for _ in range(5)]
     second = source()
     second.load_state(position)
-    assert [second.next().ids_BT.tolist() for _ in range(5)] == expected
+    second.skip()
+    assert [second.next().ids_KT.tolist() for _ in range(4)] == expected[1:]
 
 
 def test_asks_become_examples_with_the_same_answer_and_share_a_split(write_rows: Write) -> None:

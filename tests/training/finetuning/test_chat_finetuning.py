@@ -62,7 +62,7 @@ def test_one_batch_can_be_learned_by_heart(tokenizer: Tokenizer, transformer: Tr
         encode_example([Message("user", str(n)), Message("assistant", a)], tokenizer, 128)
         for n, a in enumerate(ANSWERS)
     ]
-    batch = pack([[e for e in examples if e is not None]], 128)
+    batch = pack([e for e in examples if e is not None])
     optimizer = torch.optim.AdamW(transformer.parameters(), lr=5e-3)
     for _ in range(120):
         optimizer.zero_grad()
@@ -74,7 +74,7 @@ def test_one_batch_can_be_learned_by_heart(tokenizer: Tokenizer, transformer: Tr
 
 def test_only_counted_tokens_move_the_loss(transformer: Transformer, tokenizer: Tokenizer) -> None:
     example = Example((5, 6, 7, 8), (0, 0, 1, 1))
-    batch = pack([[example]], 4)
+    batch = pack([example])
     losses = answer_losses(transformer, batch)
     logits = transformer(torch.tensor([[5, 6, 7, 8]]))[0]
     expected = -torch.log_softmax(logits, -1)[[1, 2], [7, 8]]
