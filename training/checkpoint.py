@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -84,6 +85,10 @@ def save_checkpoint(
         state_tensors: optimizer state and the like, for a run that resumes.
         state: JSON-ready counters and data positions, likewise.
         shards: called by every process with the folder that is being written.
+
+    Raises:
+        ValueError: it can't be written, the disk being full for example; the one that was at
+            ``directory`` is still there.
     """
     weights = _weights(checkpoint)
     meet()  # nobody reads the old one any more
@@ -96,7 +101,12 @@ def save_checkpoint(
         shards(building)
         meet()
     if primary():
-        _write(directory, building, checkpoint, weights, state_tensors, state)
+        try:
+            _write(directory, building, checkpoint, weights, state_tensors, state)
+        except (OSError, SafetensorError) as error:
+            shutil.rmtree(building, ignore_errors=True)  # make room again
+            kept = "; the one saved before is still there" if recovered(directory).exists() else ""
+            raise ValueError(f"{directory} could not be written: {error}{kept}") from error
     meet()
 
 

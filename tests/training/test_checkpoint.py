@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,26 @@ def test_a_crash_while_writing_leaves_the_previous_checkpoint(
     save_checkpoint(tmp_path / "c", after)
     assert same_weights(load_checkpoint(tmp_path / "c"), after)
     assert [path.name for path in tmp_path.glob("*c*.old")] == []
+
+
+@pytest.mark.parametrize("room", [100, 20_000], ids=["for nothing", "not for the weights"])
+def test_a_full_disk_is_one_clear_error_and_leaves_the_previous_checkpoint(
+    room: int, tmp_path: Path
+) -> None:
+    place, before, after = tmp_path / "runs" / "c", tiny_chat(), tiny_chat(seed=9)
+    save_checkpoint(place, before)
+    assert (place / "model.safetensors").stat().st_size > 20_000
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))  # as a full disk: writes fail
+    try:
+        with pytest.raises(ValueError, match="could not be written") as found:
+            save_checkpoint(place, after, {}, {"step": 1})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "File too large" in str(found.value)
+    assert str(found.value).endswith("the one saved before is still there")
+    assert same_weights(load_checkpoint(place), before)
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["c"]
 
 
 def test_damage_is_named(tmp_path: Path) -> None:
