@@ -69,3 +69,10 @@ class ModelError(AssistantError):
 
 class StorageError(AssistantError):
     """The data directory or the database cannot be used."""
+
+
+def unexpected(what: str, error: Exception) -> AssistantError:
+    """Return the error a person reads for one that nobody foresaw."""
+    return AssistantError(
+        f"{what} ({type(error).__name__}: {error})", "`assistant doctor` checks the installation"
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import select
 import sys
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from assistant.chat import ChatModel, Completion
-from assistant.errors import AssistantError, ExitCode, StorageError, TooLongError
+from assistant.errors import AssistantError, ExitCode, StorageError, TooLongError, unexpected
 from assistant.handbook.reading import handbook_line, leave_handbook
 from assistant.history import History
 from assistant.interrupt import stop_on_interrupt
@@ -26,7 +27,10 @@ from assistant.window import Part, shortened
 PROMPT = "you> "
 # a screen reader speaks what is flushed: whole sentences, or what has become long without one
 _SENTENCE = re.compile(r"[.!?…:;][\"'”’)\]]*\s+|\n")
+_NUMBER = re.compile(r"\s*\d+")  # of an item in a list: no sentence ends there
 LONGEST_WAIT = 240  # characters
+PASTED_LINES = 5  # that arrive at once are one message, as in the full screen
+MORE_WITHIN = 0.03  # seconds in which a terminal delivers the next line of a paste
 
 
 @dataclass
@@ -38,6 +42,7 @@ class PlainConversation:
             somebody reads it; raises EOFError at the end.
         output: where answers go.
         messages: where everything else goes.
+        more_waits: tells whether a further line is there to be read without waiting.
     """
 
     history: History
@@ -47,19 +52,21 @@ class PlainConversation:
     output: TextIO
     messages: TextIO
     conversation_id: str | None = None
+    more_waits: Callable[[], bool] = lambda: False
 
     def __post_init__(self) -> None:
         """Open the conversation; raises BadInputError if there is none of that id."""
         self.session = ChatSession(self.history, self.model, conversation_id=self.conversation_id)
         self.slash_commands = {command.name: command for command in self.host.slash_commands()}
         self.commands = PlainCommands(self)
+        self._ahead: list[str] = []  # lines that were typed ahead
 
     def run(self) -> int:
         """Talk until /quit or the end of the input; returns an exit code."""
         self.tell(f"{self.model.name} answers from this computer alone. /help lists commands.")
         while True:
             try:
-                line = self.read_line(PROMPT).strip()
+                line = self._read_message().strip()
             except EOFError:
                 return ExitCode.DONE
             except KeyboardInterrupt:
@@ -75,8 +82,26 @@ class PlainConversation:
                 self.tell(f"error: {error}")
             except KeyboardInterrupt:
                 self.tell("\nstopped")
+            except Exception as error:  # whatever a model does, the conversation goes on
+                self.tell(f"error: {unexpected('The answer failed', error)}")
+
+    def _read_message(self) -> str:
+        """Return the next line, or all lines of a paste."""
+        if self._ahead:
+            return self._ahead.pop(0)
+        lines = [self.read_line(PROMPT)]
+        with suppress(EOFError):
+            while self.more_waits():
+                lines.append(self.read_line(""))
+        if len(lines) < PASTED_LINES:
+            self._ahead = lines[1:]
+            return lines[0]
+        return "\n".join(lines)
 
     def _take(self, line: str) -> None:
+        if "\n" in line:
+            self._take_pasted(line)
+            return
         name, _, argument = line[1:].partition(" ")
         if not line.startswith("/") or "/" in name:
             self.ask(line)
@@ -110,9 +135,13 @@ class PlainConversation:
             while (line := self.read_line("").rstrip("\r")) != ".":
                 lines.append(line)
         text = "\n".join(lines)
-        if not text.strip():
+        if text.strip():
+            self._take_pasted(text)
+        else:
             self.tell("Nothing was pasted.")
-            return
+
+    def _take_pasted(self, text: str) -> None:
+        """Offer a recognised text to its analyzer; any other one is a question."""
         detector = self.host.detect(text)
         if detector is not None:
             title = self.host.analyzers()[detector.analyzer].title
@@ -176,8 +205,7 @@ class PlainConversation:
                     completion = event
                     continue
                 waiting += sanitize(event.text)
-                ends = [match.end() for match in _SENTENCE.finditer(waiting)]
-                end = ends[-1] if ends else 0
+                end = _last_end(waiting)
                 if not end and len(waiting) > LONGEST_WAIT:
                     end = waiting.rfind(" ") + 1
                 if end:
@@ -220,6 +248,16 @@ class PlainConversation:
         self.messages.flush()
 
 
+def _last_end(text: str) -> int:
+    """Return the place after the last whole sentence of a text; 0 where there is none."""
+    end = 0
+    for match in _SENTENCE.finditer(text):
+        line = text[text.rfind("\n", 0, match.start()) + 1 : match.start()]
+        if match[0][0] != "." or not _NUMBER.fullmatch(line):
+            end = match.end()
+    return end
+
+
 def run_plain(model_name: str, conversation_id: str | None = None, handbook: bool = True) -> int:
     """Run line mode on the process's own streams and return an exit code.
 
@@ -250,7 +288,14 @@ def run_plain(model_name: str, conversation_id: str | None = None, handbook: boo
         print(f"warning: {line}", file=sys.stderr)
     with closing(history):
         return PlainConversation(
-            history, model, PluginHost(), _line_reader(), sys.stdout, sys.stderr, conversation_id
+            history,
+            model,
+            PluginHost(),
+            _line_reader(),
+            sys.stdout,
+            sys.stderr,
+            conversation_id,
+            _more_waits,
         ).run()
 
 
@@ -272,3 +317,13 @@ def _line_reader() -> Callable[[str], str]:
         return line.rstrip("\n")
 
     return read
+
+
+def _more_waits() -> bool:
+    """Whether somebody has typed, or pasted, a further line already."""
+    if sys.stdin is None or not sys.stdin.isatty():
+        return False
+    try:
+        return bool(select.select([sys.stdin], [], [], MORE_WITHIN)[0])
+    except (OSError, ValueError):  # Windows waits for sockets alone
+        return False

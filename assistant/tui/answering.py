@@ -10,7 +10,7 @@ from threading import Event
 from textual.widget import Widget
 
 from assistant.chat import Chunk, Completion
-from assistant.errors import AssistantError
+from assistant.errors import AssistantError, unexpected
 from assistant.tui.facts import AnswerFailed, AnswerFinished, AnswerGrew, AnswerStarted
 
 BATCH_SECONDS = 0.04  # 25 updates a second: smooth to the eye, cheap for the terminal
@@ -85,10 +85,3 @@ class Answering:
             post(AnswerFailed(run, error))
         except Exception as error:  # whatever a model does, the program stays usable
             post(AnswerFailed(run, unexpected("The answer failed", error)))
-
-
-def unexpected(what: str, error: Exception) -> AssistantError:
-    """Return the error a person reads for one that nobody foresaw."""
-    return AssistantError(
-        f"{what} ({type(error).__name__}: {error})", "`assistant doctor` checks the installation"
-    )

@@ -12,7 +12,7 @@ from assistant.chat import Chunk, Completion, GenerationOptions
 from assistant.conversation import Message
 from assistant.errors import BadInputError, ModelError
 from assistant.history import History
-from assistant.plain import PlainConversation, run_plain
+from assistant.plain import PlainConversation, _last_end, run_plain
 from assistant.plugin_api import Analyzer, Detector, Evidence, Report, SlashCommand
 from assistant.plugin_host import PluginHost
 from assistant.testing import ScriptedChatModel
@@ -113,6 +113,58 @@ def test_sentences_are_flushed_whole() -> None:
         History(None), Pieces(), Host(), lambda _: next(lines), Output(), io.StringIO()
     ).run()
     assert written == ["Hello there. ", "How are you?\n", "Fine, I hope\n"]
+
+
+def test_the_number_of_an_item_is_no_sentence() -> None:
+    text = "Two steps:\n1. Open it. "
+    assert [_last_end(text[:n]) for n in (11, 13, 14, 22)] == [11, 11, 11, 11]
+    assert _last_end(text) == len(text)
+    assert _last_end("It was in 2024. Then") == len("It was in 2024. ")
+
+
+@pytest.mark.parametrize("bracketed", [True, False])
+def test_lines_that_arrive_at_once_are_one_text(history: History, bracketed: bool) -> None:
+    mail = ["From: a", "", "Win!", "Now!", "Yours"]
+    typed = ["\n".join(mail)] if bracketed else list(mail)
+    model, output = ScriptedChatModel(), io.StringIO()
+    more = len(typed) - 1
+
+    def read_line(prompt: str) -> str:
+        if typed:
+            return typed.pop(0)
+        if "[Y/n]" in prompt:
+            return "y"
+        raise EOFError
+
+    def more_waits() -> bool:
+        return more > 0 and len(typed) > 0
+
+    PlainConversation(
+        history, model, Host(), read_line, output, io.StringIO(), more_waits=more_waits
+    ).run()
+    assert output.getvalue().startswith("e-mail: spam (97%)")
+    assert model.prompts == []  # nothing of it reached the model
+
+
+def test_questions_typed_ahead_stay_questions(history: History) -> None:
+    typed = ["one", "two", "three"]
+    model = ScriptedChatModel()
+
+    def read_line(_prompt: str) -> str:
+        if not typed:
+            raise EOFError
+        return typed.pop(0)
+
+    PlainConversation(
+        history,
+        model,
+        Host(),
+        read_line,
+        io.StringIO(),
+        io.StringIO(),
+        more_waits=lambda: bool(typed),
+    ).run()
+    assert [prompt[-1].content for prompt in model.prompts] == ["one", "two", "three"]
 
 
 def test_new_begins_another_conversation(talk: Talk, history: History) -> None:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from textual import on
 
 from assistant.chat import ChatModel
-from assistant.errors import AssistantError
-from assistant.tui.answering import unexpected
+from assistant.errors import AssistantError, unexpected
 from assistant.tui.facts import ModelFailed, ModelLoaded, PluginsLoaded, Warned
 from assistant.tui.screens.rooms import RoomsScreen
 from assistant.tui.widgets.notice import Notice

@@ -11,9 +11,8 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.message import Message
 
-from assistant.errors import AssistantError
+from assistant.errors import AssistantError, unexpected
 from assistant.plugin_api import Report
-from assistant.tui.answering import unexpected
 from assistant.tui.facts import CheckAdvanced, CheckFailed, CheckFinished
 from assistant.tui.pasted import PastedText
 from assistant.tui.widgets.notice import Notice
