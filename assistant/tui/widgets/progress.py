@@ -7,6 +7,7 @@ from textual.widgets import Static
 
 from assistant.text import sanitize_line
 from assistant.tui.themes import MUTED
+from assistant.tui.widgets.gauge import gauge
 
 BAR_WIDTH = 24
 
@@ -25,8 +26,7 @@ class Progress(Static):
         self.update(
             Content.assemble(
                 f"{self._title}…  ",
-                ("━" * full, "$primary"),
-                ("━" * (BAR_WIDTH - full), "$foreground 15%"),
+                gauge(full, BAR_WIDTH, "$primary"),
                 ("  Esc cancels", MUTED),
             )
         )

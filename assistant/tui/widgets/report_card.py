@@ -15,12 +15,12 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Button, Static
 
-from assistant.errors import AssistantError
+from assistant.errors import AssistantError, unexpected
 from assistant.plugin_api import Action, Evidence, Report
 from assistant.text import sanitize, sanitize_line
-from assistant.tui.answering import unexpected
 from assistant.tui.pasted import PastedText
 from assistant.tui.themes import MUTED
+from assistant.tui.widgets.gauge import gauge
 
 TONES = {"good": "$success", "bad": "$error", "unsure": "$warning", "neutral": "$secondary"}
 BAR_WIDTH = 24
@@ -108,8 +108,7 @@ class ReportCard(Vertical):
         full = round(score * BAR_WIDTH)
         tone = TONES.get(self.report.tone, "$secondary")
         return Content.assemble(
-            ("━" * full, tone),
-            ("━" * (BAR_WIDTH - full), "$foreground 15%"),
+            gauge(full, BAR_WIDTH, tone),
             f"  {percent(score)}",
             ("  probability", MUTED),
         )

@@ -10,6 +10,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from assistant.text import sanitize_line
+from assistant.tui.widgets.gauge import gauge
 
 METER = 8  # cells
 CONTEXT = 3  # place of the context's use among the facts
@@ -84,8 +85,4 @@ def meter(used: int, window: int, bar: bool = True) -> Content:
     tone = "$warning" if used > 0.8 * window else "$primary"
     if not bar:
         return Content(f"{used}/{window} tokens")
-    return Content.assemble(
-        ("━" * full, tone),
-        ("━" * (METER - full), "$foreground 15%"),
-        f" {used}/{window} tokens",
-    )
+    return Content.assemble(gauge(full, METER, tone), f" {used}/{window} tokens")
