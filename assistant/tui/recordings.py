@@ -16,16 +16,17 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from assistant.errors import AssistantError, ExitCode
+from assistant.errors import AssistantError
 from assistant.history import History
 from assistant.paths import DATA_VARIABLE, database_path
 from assistant.tui.screenshots import PASTE, fill
+from assistant.tui.showing import write_all
 
 LONGEST_WAIT = 180  # seconds
 BETWEEN_KEYS = 0.15  # seconds
@@ -240,20 +241,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("directory", type=Path, help="where the text files go")
     parser.add_argument("names", nargs="*", help=", ".join(s.name for s in SESSIONS))
     options = parser.parse_args(arguments)
-    try:
+
+    def files() -> Iterator[Path]:
         if shutil.which("tmux") is None:
             raise AssistantError("tmux is not installed", "Install it with your package manager")
-        options.directory.mkdir(parents=True, exist_ok=True)
         for session in SESSIONS:
             if not options.names or session.name in options.names:
-                print(record(session, options.directory), flush=True)
-    except AssistantError as error:
-        print(f"recordings: {error}", file=sys.stderr)
-        return int(error.exit_code)
-    except OSError as error:
-        print(f"recordings: {options.directory}: {error.strerror}", file=sys.stderr)
-        return int(ExitCode.FAILED)
-    return int(ExitCode.DONE)
+                yield record(session, options.directory)
+
+    return write_all("recordings", options.directory, files)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import argparse
 import asyncio
 import re
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,9 +23,10 @@ from textual.pilot import Pilot
 from textual.widgets import Button
 
 from assistant.chat import ChatModel
-from assistant.errors import AssistantError, ExitCode
+from assistant.errors import AssistantError
 from assistant.history import History
 from assistant.tui.app import FrontdeskApp, Plugins, model_loader
+from assistant.tui.showing import write_all
 from assistant.tui.widgets.notice import Notice
 from assistant.tui.widgets.paste_chip import PasteChip
 from assistant.tui.widgets.report_card import ReportCard
@@ -228,18 +229,12 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     from assistant.plugin_host import PluginHost
 
-    try:
-        options.directory.mkdir(parents=True, exist_ok=True)
+    def files() -> Iterator[Path]:
         model = model_loader(options.model)()
         for scene in SCENES:
-            print(asyncio.run(take(scene, options.directory, lambda: model, PluginHost())))
-    except AssistantError as error:
-        print(f"screenshots: {error}", file=sys.stderr)
-        return int(error.exit_code)
-    except OSError as error:
-        print(f"screenshots: {options.directory}: {error.strerror}", file=sys.stderr)
-        return int(ExitCode.FAILED)
-    return int(ExitCode.DONE)
+            yield asyncio.run(take(scene, options.directory, lambda: model, PluginHost()))
+
+    return write_all("screenshots", options.directory, files)
 
 
 if __name__ == "__main__":
