@@ -5,6 +5,8 @@ from __future__ import annotations
 from markdown_it import MarkdownIt
 from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
+from textual.await_complete import AwaitComplete
+from textual.widget import Widget
 from textual.widgets import Markdown
 
 
@@ -53,3 +55,29 @@ class PlainMarkdown(Markdown):
 
     def __init__(self, markdown: str = "", *, classes: str | None = None) -> None:
         super().__init__(markdown, classes=classes, parser_factory=plain_parser, open_links=False)
+        self._last: Widget | None = None
+
+    def update(self, markdown: str) -> AwaitComplete:
+        """Show another text."""
+        return AwaitComplete(self._mark_last(super().update(markdown)))
+
+    def append(self, markdown: str) -> AwaitComplete:
+        """Add to the text."""
+        return AwaitComplete(self._mark_last(super().append(markdown)))
+
+    async def _mark_last(self, change: AwaitComplete) -> None:
+        """Mark the last block once the text has changed: it needs no line below it.
+
+        ``:last-child`` would find it, too, but has Textual style every block again whenever one
+        is added: most of the work in a long answer.
+        """
+        with self.app.batch_update():
+            await change
+            last = self.children[-1] if self.children else None
+            if last is self._last:
+                return
+            if self._last is not None and self._last.is_attached:
+                self._last.remove_class("-last")
+            if last is not None:
+                last.add_class("-last")
+            self._last = last
