@@ -8,14 +8,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING
 
 from textual import on
 
 from assistant.chat import Chunk, Completion
-from assistant.errors import AssistantError, TooLongError
+from assistant.errors import TooLongError
 from assistant.history import History, StoredMessage
 from assistant.session import ChatSession
 from assistant.tui.answering import Answering
@@ -24,7 +23,6 @@ from assistant.tui.facts import (
     AnswerFinished,
     AnswerGrew,
     AnswerStarted,
-    TextShortened,
 )
 from assistant.tui.painting import Painting
 from assistant.tui.screens.loading import LoadingScreen, LoadModel
@@ -34,7 +32,6 @@ from assistant.tui.widgets.entry import note_of
 from assistant.tui.widgets.notice import Notice
 from assistant.tui.widgets.question import Question
 from assistant.tui.widgets.too_long import TooLong
-from assistant.window import shortened
 
 if TYPE_CHECKING:
     from assistant.tui.app import Plugins
@@ -275,6 +272,8 @@ class ConversationScreen(LoadingScreen):
             self.conversation_changed()  # an abandoned one is stored, too
             return
         await self._settle()
+        if not self.app.app_focus:
+            self.app.bell()  # whoever went to another window meanwhile is called back
         completion = fact.completion
         self.status.change(
             tokens_per_second=completion.tokens_per_second,
@@ -326,30 +325,3 @@ class ConversationScreen(LoadingScreen):
         with self.problems_shown():
             if self.conversation_id is not None:
                 self.transcript.mark_versions(self.store.versions(self.conversation_id))
-
-    # --- a question that is too long -----------------------------------------------------
-
-    @on(TooLong.Chosen)
-    async def _shorten(self, event: TooLong.Chosen) -> None:
-        event.stop()
-        question, keep, session = event.question, event.keep, self.session()
-        await question.remove()
-        self.desk.composer.focus()
-        if keep is None or session is None:
-            return
-
-        work = partial(shortened, question.text, keep, session.fits, question.fixed)
-
-        def shorten() -> None:
-            self.post_message(TextShortened(work(), question.editing))
-
-        self.status.change(state="shortening")
-        self.run_worker(shorten, name="shorten", thread=True, exit_on_error=False)
-
-    @on(TextShortened)
-    async def _shortened(self, fact: TextShortened) -> None:
-        self.status.change(state=self.resting_state())
-        if fact.text:
-            await self.ask(fact.text, editing=fact.editing)
-        else:
-            self.complain(AssistantError("Nothing of it fits", "Start a new conversation"))

@@ -15,13 +15,13 @@ from assistant.options import restored_options, shown_options
 from assistant.text import sanitize_line
 from assistant.tui import clipboard
 from assistant.tui.recall import Recall
-from assistant.tui.screens.conversation import ConversationScreen
+from assistant.tui.screens.shortening import ShorteningScreen
 from assistant.tui.widgets.answer import Answer
 from assistant.tui.widgets.question import Question
 from assistant.tui.widgets.said import Said
 
 
-class MessagesScreen(ConversationScreen):
+class MessagesScreen(ShorteningScreen):
     """The conversation, and what a person can do to its messages."""
 
     _recall: Recall | None = None

@@ -4,6 +4,7 @@ import time
 from threading import Event
 
 import pytest
+from textual import events
 from textual.widgets import Button
 
 from assistant.chat import GenerationOptions
@@ -103,6 +104,7 @@ async def test_letters_go_before_a_growing_answer(
     history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("assistant.tui.painting.PAINT_WHILE_WRITING", 1.0)
+    monkeypatch.setattr("assistant.tui.painting.WRITING", 100.0)
     model = HeldModel(("one two",))
     async with make_app(history, model).run_test(size=(100, 30)) as pilot:
         await ready(pilot)
@@ -110,17 +112,73 @@ async def test_letters_go_before_a_growing_answer(
         await until(pilot, lambda: answers(pilot) == ["one"])
         await until(pilot, lambda: "one" in screen_text(pilot))
         screen = chat(pilot)
-        screen._painting.painted_at = time.monotonic()
+        screen._painting._began = began = time.monotonic()
         await pilot.press("x")
         screen.post_message(AnswerGrew(screen._answering.run, " and a half"))
         await until(pilot, lambda: answers(pilot) == ["one and a half"])
         held = screen.transcript.last_answer
         assert held is not None
-        if time.monotonic() - screen._painting.painted_at < 0.9:  # the machine may have been busy
+        if time.monotonic() - began < 0.9:  # the machine may have been busy
             assert "and a half" not in screen_text(pilot)
         await until(pilot, lambda: "one and a half" in screen_text(pilot))  # a little later
         model.go.set()
         await until(pilot, lambda: not screen.busy)
+
+
+@pytest.mark.parametrize("looking", [True, False])
+async def test_an_answer_that_ends_while_one_looks_elsewhere_rings(
+    history: History, monkeypatch: pytest.MonkeyPatch, looking: bool
+) -> None:
+    model = HeldModel(("one two",))
+    async with make_app(history, model).run_test(size=(100, 30)) as pilot:
+        rung: list[bool] = []
+        monkeypatch.setattr(pilot.app, "bell", lambda: rung.append(True))
+        await ready(pilot)
+        await send(pilot, "Tell me")
+        await until(pilot, lambda: "one" in screen_text(pilot))
+        if not looking:
+            pilot.app.post_message(events.AppBlur())
+            await until(pilot, lambda: not pilot.app.app_focus)
+        model.go.set()
+        await until(pilot, lambda: not chat(pilot).busy)
+        await pilot.pause()
+        assert rung == [True] * (not looking)
+
+
+async def test_a_painting_that_takes_long_is_followed_by_a_rest(history: History) -> None:
+    model = HeldModel(("one two",))
+    async with make_app(history, model).run_test(size=(100, 30)) as pilot:
+        await ready(pilot)
+        await send(pilot, "Tell me")
+        await until(pilot, lambda: "one" in screen_text(pilot))
+        painting, composer = chat(pilot)._painting, chat(pilot).desk.composer
+        now = time.monotonic()
+        painting._running, painting._took, composer.typed_at = False, 0.1, 0.0
+        painting._began = now - 0.1
+        assert 0.05 < painting._until_next() <= 0.1  # half of the time is left for keys
+        composer.typed_at = now
+        assert 0.3 < painting._until_next() <= 0.4  # more to someone who writes
+        painting._took, painting._began = 30.0, now - 30.0
+        assert painting._until_next() <= 1.0
+        model.go.set()
+        await until(pilot, lambda: not chat(pilot).busy)
+
+
+async def test_blocks_that_come_later_leave_the_line_between_them_and_none_below(
+    history: History,
+) -> None:
+    async with make_app(history).run_test(size=(100, 30)) as pilot:
+        await ready(pilot)
+        await ask(pilot, "Say a number")
+        markdown = chat(pilot).transcript.last_answer.markdown
+        await markdown.update("one")
+        for piece in ("\n\ntwo", "\n\n- a\n- b", "\n- c", "\n\n# end"):
+            await markdown.append(piece)
+            await pilot.pause()
+            gaps = [block.styles.margin.bottom for block in markdown.children]
+            assert gaps[-1] == 0
+            assert all(gaps[:-1])
+        assert len(gaps) == 4
 
 
 async def test_regenerate_puts_another_answer_in_the_place_of_the_last(history: History) -> None:
