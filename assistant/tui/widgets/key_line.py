@@ -35,6 +35,7 @@ class KeyLine(Widget):
     def __init__(self) -> None:
         super().__init__(id="keys")
         self._pointed = -1  # column of the pointer
+        self._shown: list[KeyHint] = []
 
     def on_mount(self) -> None:
         """Be painted again when other keys mean something."""
@@ -44,7 +45,9 @@ class KeyLine(Widget):
         self.refresh()
 
     def hints(self) -> list[KeyHint]:
-        """Return what the line shows, from left to right."""
+        """Return what the line shows, from left to right; behind another screen it stays so."""
+        if self.app.screen is not self.screen:
+            return [hint for hint in self._shown if hint.end <= self.size.width]
         found: list[KeyHint] = []
         actions: set[str] = set()
         start = 0
@@ -63,6 +66,7 @@ class KeyLine(Widget):
             )
             found.append(KeyHint(binding.key, start, end, words))
             start = end + GAP
+        self._shown = found
         return found
 
     def render(self) -> Content:

@@ -11,6 +11,7 @@ from textual.containers import Vertical, VerticalScroll
 from textual.widget import Widget
 from textual.widgets import Button
 
+from assistant.tui.painted import forget_painted_lines
 from assistant.tui.widgets.entry import Entry, Maker, maker_of, numbered
 from assistant.tui.widgets.said import Said
 from assistant.tui.widgets.welcome import Welcome
@@ -152,6 +153,8 @@ class Timeline(VerticalScroll):
                 self._end -= 1
         for widget in removed:
             await widget.remove()
+        if removed:
+            forget_painted_lines()
         await self._show_bounds()
 
     async def _show_bounds(self) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -215,6 +217,23 @@ async def test_no_key_is_shown_by_half(history: History, columns: int) -> None:
         assert 0 < line.render().cell_length <= line.size.width
 
 
+async def test_the_keys_behind_another_screen_stay_as_they_were(history: History) -> None:
+    async with make_app(history).run_test(size=(80, 24)) as pilot:
+        await ready(pilot)
+        await ask(pilot, "Is there room?")
+        await pilot.press("shift+tab")
+        await pilot.pause()
+        keys = chat(pilot).query_one(KeyLine)
+        before = [hint.words.plain for hint in keys.hints()]
+        assert "y Copy" in before
+        assert "c Code" not in before  # there is none
+        await pilot.press("ctrl+p")
+        await until(pilot, lambda: pilot.app.screen is not chat(pilot))
+        chat(pilot).refresh_bindings()
+        await pilot.pause()
+        assert [hint.words.plain for hint in keys.hints()] == before
+
+
 async def test_the_status_line_tells_model_context_and_speed(history: History) -> None:
     model = ScriptedChatModel(options=GenerationOptions())
     async with make_app(history, model).run_test(size=(120, 30)) as pilot:
@@ -286,3 +305,22 @@ def test_days_are_named_for_people() -> None:
     assert day_of("2025-03-03T12:00:00Z", date(2025, 6, 1)) == "3 March"
     assert day_of("2024-03-03T12:00:00Z", date(2025, 6, 1)) == "3 March 2024"
     assert day_of("nonsense", today) == "Earlier"
+
+
+async def test_what_leaves_the_screen_leaves_the_memory(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assistant.tui.widgets.timeline.MOST", 4)
+    async with make_app(history).run_test(size=(80, 24)) as pilot:
+        await ready(pilot)
+        await ask(pilot, "The first of them")
+        first = chat(pilot).transcript.last_answer
+        assert first is not None
+        gone = [weakref.ref(widget) for widget in first.walk_children(with_self=True)]
+        lines = [weakref.ref(widget()._styles_cache) for widget in gone]
+        del first
+        for number in range(4):
+            await ask(pilot, f"Question {number}")
+        gc.collect()
+        assert [widget() for widget in gone if widget() is not None] == []
+        assert [cache() for cache in lines if cache() is not None] == []
