@@ -14,7 +14,7 @@ from assistant.history.schema import SET, STEPS
 from assistant.migrations import migrate
 from assistant.paths import DATA_VARIABLE
 
-BUSY_TIMEOUT_MS = 5_000
+BUSY_TIMEOUT_MS = 8_000
 # A full check reads every page: tens of milliseconds up to here. Larger files are checked by
 # `assistant doctor`; damage in them still surfaces as an error, never as a crash.
 CHECKED_ON_OPEN_BYTES = 32 * 2**20

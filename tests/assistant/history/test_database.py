@@ -37,7 +37,7 @@ def test_a_database_others_could_read_is_closed_to_them(path: Path) -> None:
     ("pragma", "value"),
     [
         ("journal_mode", "wal"),
-        ("busy_timeout", 5000),
+        ("busy_timeout", 8000),
         ("foreign_keys", 1),
         ("secure_delete", 1),
         ("synchronous", 2),

@@ -8,6 +8,8 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -68,18 +70,34 @@ def test_what_was_said_survives_however_the_program_ends(how: signal.Signals) ->
     leave(again)
 
 
-def test_a_locked_database_is_waited_for() -> None:
-    terminal = start()
+@contextmanager
+def locked_for_five_seconds(terminal: Terminal) -> Iterator[None]:
     lock = sqlite3.connect(database_path(), isolation_level=None)
     lock.execute("BEGIN IMMEDIATE")
-    terminal.send(b"Tell me\r")
-    end = time.monotonic() + 2
+    end = time.monotonic() + 5
+    yield
     while time.monotonic() < end:
         terminal.read(0.1)
     lock.execute("COMMIT")
     lock.close()
+
+
+def test_a_database_locked_for_five_seconds_is_waited_for() -> None:
+    terminal = start()
+    with locked_for_five_seconds(terminal):
+        terminal.send(b"Tell me\r")
     terminal.wait_until(lambda: len(stored()) == 2)
     assert stored()[0].content == "Tell me"
+    leave(terminal)
+
+
+def test_a_database_locked_in_the_middle_of_an_answer_loses_nothing_of_it() -> None:
+    terminal = start()
+    answering(terminal)
+    with locked_for_five_seconds(terminal):
+        pass
+    terminal.wait_until(lambda: stored()[1].status == "complete", 120)
+    assert stored()[1].content == " ".join(f"word{n}" for n in range(400))
     leave(terminal)
 
 
@@ -127,9 +145,10 @@ def test_two_assistants_share_a_history() -> None:
     history.close()
 
 
-def test_a_home_that_cannot_be_written_means_a_private_session(tmp_path: Path) -> None:
+@pytest.mark.parametrize("where", ["{tmp_path}/file/data", "/sys/frontdesk"])
+def test_a_home_that_cannot_be_written_means_a_private_session(tmp_path: Path, where: str) -> None:
     (tmp_path / "file").write_text("")
-    terminal = start("quick", FRONTDESK_DATA=str(tmp_path / "file" / "data"))
+    terminal = start("quick", FRONTDESK_DATA=where.format(tmp_path=tmp_path))
     terminal.wait_for(b"private")
     terminal.send(b"Tell me\r")
     terminal.wait_for(b"word399")
