@@ -20,6 +20,7 @@ PARTS = ("start", "typing", "memory", "history", "soak")
 APP = "tests.support.scripted_app"
 LETTER = b"~"  # occurs in no answer and in no control sequence
 READY = b"sk anything"  # the cursor may stand on the first letter
+PATIENCE = 900  # seconds: the machine may be busy with other work
 
 
 def show(name: str, seconds: list[float]) -> None:
@@ -181,30 +182,36 @@ def history() -> None:
     store.close()
 
 
-async def _soak(turns: int) -> None:
-    from assistant.history import History
-    from assistant.paths import database_path, ensure_data_directory
-    from assistant.testing import ScriptedChatModel
-    from tests.support.interface import ask, chat, make_app, ready
+def soak(turns: int) -> None:
+    """Ask and answer, as fast as it goes, and watch the memory of the interface."""
+    from tests.support.terminal import Terminal
 
-    ensure_data_directory()
-    store = History(database_path())
-    answer = "Open **settings**, then:\n\n1. one\n2. two\n\n```\ncode\n```\n\n" + "word " * 40
-    app = make_app(store, ScriptedChatModel((answer,), context_length=10**9))
-    async with app.run_test(size=(100, 30)) as pilot:
-        await ready(pilot)
-        began = time.perf_counter()
-        for turn in range(1, turns + 1):
-            await ask(pilot, f"Question {turn}")
-            if turn in {10, 100} or turn % 250 == 0 or turn == turns:
-                widgets = len(chat(pilot).query("*"))
-                took = time.perf_counter() - began
-                print(
-                    f"after {turn:5} turns: {resident(os.getpid()):6.1f} MB, {widgets} widgets, "
-                    f"{1000 * took / turn:.0f} ms a turn",
-                    flush=True,
-                )
-    store.close()
+    terminal = Terminal("soak", module=APP, FRONTDESK_REDUCED_MOTION="1")
+    terminal.wait_for(READY, PATIENCE)
+    terminal.settle()
+    began = time.perf_counter()
+    for turn in range(1, turns + 1):
+        terminal.written = b""
+        terminal.send(b"Question %d\r" % turn)
+        done = b"turn%ddone" % turn
+        terminal.wait_until(
+            lambda d=done: all(w in terminal.written for w in (d, b"ready")), PATIENCE
+        )
+        if turn == 10 or turn % 50 == 0 or turn == turns:
+            took = time.perf_counter() - began
+            print(
+                f"after {turn:5} turns, {took:6.0f} s: {resident(terminal.process):6.1f} MB,"
+                f" {processor_seconds(terminal.process) / turn * 1000:4.0f} ms of a core a turn",
+                flush=True,
+            )
+    terminal.send(b"\x11")
+    terminal.exit_code()
+
+
+def processor_seconds(process: int) -> float:
+    """Return the processor time that a process has used."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def main() -> None:
@@ -222,7 +229,7 @@ def main() -> None:
         "typing": lambda: typing(options.keys),
         "memory": memory,
         "history": history,
-        "soak": lambda: asyncio.run(_soak(options.turns)),
+        "soak": lambda: soak(options.turns),
     }
     for part in options.parts or PARTS:
         if part not in work:

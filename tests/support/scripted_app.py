@@ -33,10 +33,28 @@ class Endless(ScriptedChatModel):
         yield Completion("", "stopped", 1, number, 1.0, 500.0)
 
 
+class Soak(ScriptedChatModel):
+    """Says of every answer which it is, in all kinds of Markdown."""
+
+    turn = 0
+
+    def stream(
+        self, messages: Sequence[Message], options: GenerationOptions, cancel: Event
+    ) -> Iterator[Chunk | Completion]:
+        """Answer at once."""
+        self.turn += 1
+        self.prompts.clear()  # or they would be what grows
+        text = f"Open **settings**, then:\n\n1. one\n2. two\n\n```\ncode\n```\n\n{'word ' * 40}"
+        self.answers = (f"{text}turn{self.turn}done",)
+        return super().stream(messages, options, cancel)
+
+
 def model(kind: str) -> ScriptedChatModel:
     """Return the model of a kind."""
     if kind == "endless":
         return Endless()
+    if kind == "soak":
+        return Soak()
     if kind == "controls":
         return ScriptedChatModel((CONTROLS,))
     if kind == "raising":

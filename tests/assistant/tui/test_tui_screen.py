@@ -261,7 +261,7 @@ async def test_long_conversations_open_at_the_end_and_show_earlier_messages_on_d
         answer = history.begin_answer(question.id, "scripted", {})
         history.finish_answer(answer.id, f"Answer {number}", "complete")
     async with make_app(history).run_test(size=(100, 30)) as pilot:
-        await pilot.pause()
+        await until(pilot, lambda: chat(pilot).query("#earlier"))
         assert len(questions(pilot)) == PAGE // 2
         assert questions(pilot)[-1] == f"Question {PAGE - 1}"
         chat(pilot).query_one("#earlier").press()
