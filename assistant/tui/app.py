@@ -14,6 +14,7 @@ from typing import ClassVar, Protocol
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.driver import Driver
 from textual.screen import Screen
 from textual.theme import Theme
 from textual.widgets import TextArea
@@ -23,6 +24,7 @@ from assistant.errors import AssistantError, ExitCode, StorageError
 from assistant.history import History
 from assistant.plugin_api import Analyzer, Detector, SlashCommand
 from assistant.tui import clipboard
+from assistant.tui.drivers import losable
 from assistant.tui.facts import Warned
 from assistant.tui.screens.chat import ChatScreen
 from assistant.tui.settings import SETTINGS_FILE, Settings
@@ -99,6 +101,10 @@ class FrontdeskApp(App[None]):
         self.stylesheet = SteadyStylesheet(variables=self.get_css_variables())
         self.chat = ChatScreen(history, load_model, plugins, conversation_id, notice)
         self.crash: Exception | None = None
+
+    def get_driver_class(self) -> type[Driver]:
+        """Choose what speaks to the terminal, and outlives it."""
+        return losable(super().get_driver_class())
 
     def get_default_screen(self) -> Screen[None]:
         """Start with the conversation."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import signal
 import sqlite3
@@ -11,11 +13,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 
 import pytest
+from textual.drivers._writer_thread import MAX_QUEUED_WRITES, WriterThread
 
 from assistant.history import History, StoredMessage
 from assistant.paths import database_path
+from assistant.tui.drivers import LosableFile
 from tests.support.terminal import Terminal
 
 APP = "tests.support.scripted_app"
@@ -68,6 +73,40 @@ def test_what_was_said_survives_however_the_program_ends(how: signal.Signals) ->
     assert answer.status == ("interrupted" if how == signal.SIGKILL else "stopped")
     assert answer.content.startswith("word0 word1 ")
     leave(again)
+
+
+def test_a_terminal_closed_in_a_flood_of_output_ends_the_program() -> None:
+    terminal = start("endless")
+    answering_endlessly(terminal)
+    os.close(terminal.descriptor)  # nobody reads any more, and the kernel sends SIGHUP
+    assert terminal.exit_code() == 0
+    question, answer = stored()
+    assert (question.content, answer.status) == ("Tell me", "stopped")
+    assert "number100 " in answer.content
+
+
+def test_output_that_nobody_takes_blocks_nothing() -> None:
+    class Gone(io.StringIO):
+        def write(self, _text: str) -> int:
+            raise OSError(errno.EIO, "Input/output error")
+
+    writer = WriterThread(LosableFile(Gone()))
+
+    def write() -> None:
+        for _ in range(10 * MAX_QUEUED_WRITES):
+            writer.write("a line")
+        writer.stop()
+
+    program = Thread(target=write, daemon=True)
+    writer.start()
+    program.start()
+    program.join(30)
+    assert not program.is_alive()
+
+
+def answering_endlessly(terminal: Terminal) -> None:
+    terminal.send(b"Tell me\r")
+    terminal.wait_until(lambda: len(stored()) == 2 and "number100 " in stored()[1].content)
 
 
 @contextmanager
