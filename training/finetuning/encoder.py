@@ -27,6 +27,13 @@ from training.datasets.jsonl import files_sha256, find_files, read_rows
 from training.device import choose_device
 from training.encoder import Encoder
 from training.finetuning.conversations import Dialogue, DialogueData, load_dialogues
+from training.finetuning.sentence_search import (
+    SearchBatch,
+    SearchItem,
+    draw_search,
+    search_items,
+    search_loss,
+)
 from training.handbook.entries import handbook_entries
 from training.loop import LoopConfig, train
 from training.run import Run, commit
@@ -51,6 +58,10 @@ class EncoderConfig:
     """Share of the dialogues' pairs that are a question and its answer."""
     max_tokens: int = 64
     """Tokens read of a text."""
+    questions: int = 0
+    """Questions about notes in a batch; the sentences that answer them are told from the others."""
+    threshold: float = 0.45
+    """Cosine that sentences which answer such a question pass, and no others."""
     temperature: float = 0.05
     """Divides the cosines."""
     train_embeddings: bool = False
@@ -74,10 +85,15 @@ class Group:
 
 @dataclass(frozen=True)
 class PairBatch:
-    """Texts [2B, T], padded with 0: pair n is rows n and B + n; ``lengths`` are [2B]."""
+    """Texts [2B, T], padded with 0: pair n is rows n and B + n; ``lengths`` are [2B].
+
+    Behind them, if any, the questions and the sentences of ``search``.
+    """
 
     ids_BT: Tensor
     lengths_B: Tensor
+    pairs: int
+    search: SearchBatch | None = None
     divisible: ClassVar[bool] = False
 
 
@@ -108,7 +124,13 @@ class PairSource:
         intents: Sequence[Group],
         tokenizer: Tokenizer,
         config: EncoderConfig,
+        items: Sequence[SearchItem] = (),
     ) -> None:
+        self.items = items
+        if len(items) < config.questions:
+            raise ValueError(
+                f"{len(items)} questions about notes are too few for {config.questions} in a batch"
+            )
         self.groups = [g for g in groups if len(g.texts) > 1 or g.answer]
         self.intents, self.tokenizer, self.config = intents, tokenizer, config
         self.from_intents = min(
@@ -136,7 +158,10 @@ class PairSource:
         pairs = [self._pair(self.groups[number], draw) for number in chosen]
         for group in draw.sample(list(self.intents), self.from_intents):
             pairs.append(self._pair(group, draw))
-        return self.batch(pairs)
+        if not self.config.questions:
+            return self.batch(pairs)
+        items = draw.sample(self.items, self.config.questions)
+        return self.batch(pairs, draw_search(items, draw))
 
     def skip(self) -> None:
         """Go past the next batch."""
@@ -166,15 +191,19 @@ class PairSource:
         first, second = draw.sample(group.texts, 2)
         return first, second
 
-    def batch(self, pairs: Sequence[tuple[str, str]]) -> PairBatch:
-        """Encode pairs."""
+    def batch(
+        self, pairs: Sequence[tuple[str, str]], search: SearchBatch | None = None
+    ) -> PairBatch:
+        """Encode pairs and what is searched for."""
         texts = [pair[0] for pair in pairs] + [pair[1] for pair in pairs]
+        if search is not None:
+            texts += [*search.questions, *search.sentences]
         rows = [text_ids(self.tokenizer, text, self.config.max_tokens) for text in texts]
         lengths = torch.tensor([len(row) for row in rows])
         ids = torch.zeros((len(rows), int(lengths.max())), dtype=torch.long)
         for number, row in enumerate(rows):
             ids[number, : len(row)] = torch.tensor(row)
-        return PairBatch(ids, lengths)
+        return PairBatch(ids, lengths, len(pairs), search)
 
     def state(self) -> dict[str, Any]:
         """Return the position."""
@@ -206,19 +235,33 @@ class EncoderTask:
         self.validation = [group for group in validation if len(group.texts) > 1]
 
     def vectors(self, batch: PairBatch) -> Tensor:
-        """Return the vectors of a batch's texts, [2B, D], of length one."""
+        """Return the vectors of a batch's texts, each of length one."""
         device = self.encoder.embeddings.word_embeddings.weight.device
         mean = self.encoder.mean(batch.ids_BT.to(device), batch.lengths_B.to(device))
         return F.normalize(mean, dim=-1)
 
     def loss(self, batch: PairBatch) -> tuple[Tensor, int]:
-        """Return the summed cross-entropy of finding each text's partner, and their number."""
-        first_BD, second_BD = self.vectors(batch).chunk(2)
+        """Return the summed cross-entropy of finding each text's partner, and their number.
+
+        The mean loss of what is searched for weighs as much as the pairs' mean.
+        """
+        vectors = self.vectors(batch)
+        first_BD, second_BD = vectors[: 2 * batch.pairs].chunk(2)
         similarity_BB = first_BD @ second_BD.T / self.config.temperature
         targets = torch.arange(len(similarity_BB), device=similarity_BB.device)
         both = [similarity_BB, similarity_BB.T]
         summed = torch.stack([F.cross_entropy(s, targets, reduction="sum") for s in both])
-        return summed.sum(), 2 * len(targets)
+        count = 2 * len(targets)
+        if batch.search is None:
+            return summed.sum(), count
+        questions_QD, sentences_CD = vectors[2 * batch.pairs :].split(
+            [len(batch.search.questions), len(batch.search.sentences)]
+        )
+        scale = 1 / self.config.temperature
+        searched = search_loss(
+            questions_QD, sentences_CD, batch.search, scale, self.config.threshold
+        )
+        return summed.sum() + count * searched, count
 
     def tokens(self, batch: PairBatch) -> int:
         """Return the tokens read, padding not counted."""
@@ -286,7 +329,11 @@ def finetune_encoder(config: EncoderConfig, run: Run, resume: bool = False) -> C
         if d.split == "validation" and not d.notes
     ]
     source = PairSource(
-        dialogue_groups(dialogues), intent_groups(intents), foundation.tokenizer, config
+        dialogue_groups(dialogues),
+        intent_groups(intents),
+        foundation.tokenizer,
+        config,
+        search_items([dialogue for dialogue in dialogues if dialogue.split == "train"]),
     )
     provenance = {
         "stage": "finetune encoder",

@@ -1,4 +1,4 @@
-"""Chat examples about notes, whose last question carries the passages that the product finds."""
+"""Chat examples about notes, whose last question carries the sentences that the product finds."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Sequence
 from functools import partial
 
 from assistant.conversation import Message, Note
-from assistant.handbook.passages import PassageReader, passages
+from assistant.handbook.passages import PassageReader
 from assistant.handbook.reading import with_passages
 from training.evaluation.behaviour import refuses
 from training.evaluation.text_metrics import cited
 from training.finetuning.handbook import Prompted
+from training.finetuning.sources import answer_sources, note_sentences
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
-_WORD = re.compile(r"\w{2,}")
 
 
 class PassageExamples:
-    """Cuts conversations about notes behind each answer and puts passages before its question.
+    """Cuts conversations about notes behind each answer and puts sentences before its question.
 
     Args:
         reader: its settings decide, as they will in the product; its encoder is asked once for
@@ -43,9 +43,9 @@ class PassageExamples:
     def _example(self, messages: Sequence[Message], answer: Message) -> tuple[Message, ...]:
         """Put before a question what its answer needs.
 
-        A small model cannot learn to tell a passage that answers from one that nearly does: it
+        A small model cannot learn to tell a sentence that answers from one that nearly does: it
         then refuses at random. So the search alone decides, and what it says is obeyed: with
-        passages there is an answer, without there is none.
+        sentences there is an answer, without there is none.
         """
         refusal = without_citations(answer.content)
         if not cited(answer.content) or refuses(refusal):
@@ -56,25 +56,11 @@ class PassageExamples:
     def _find(
         self, answer: Message, questions: Sequence[str], notes: Sequence[Note]
     ) -> list[tuple[int, Note]]:
-        """Find what the product would, and what the answer was taken from: a passage that is
+        """Find what the product would, and what the answer was taken from: a sentence that is
         not there would have to be made up."""
-        found = self.reader.find(questions, notes)
-        said = _words(answer.content)
-        for number in sorted(cited(answer.content)):
-            mine = self._parts(notes, number)
-            if mine:
-                source = max(mine, key=lambda part: len(said & _words(part[1].text)))
-                if source not in found:
-                    found.append(source)
-        return sorted(found, key=lambda each: each[0])
-
-    def _parts(self, notes: Sequence[Note], number: int) -> list[tuple[int, Note]]:
-        """Return the passages of one note; none when there is no such note."""
-        return [
-            (number, Note(note.title, " ".join(sentences)))
-            for note in notes[number - 1 : number]
-            for sentences in passages(note.text, self.reader.settings.words)
-        ]
+        parts = note_sentences(notes)
+        needed = {(parts[n][0], parts[n][2]) for n in answer_sources(answer.content, parts)}
+        return self.reader.find(questions, notes, needed)
 
 
 def without_citations(text: str) -> str:
@@ -83,6 +69,3 @@ def without_citations(text: str) -> str:
     kept = " ".join(sentence for sentence in sentences if not cited(sentence))
     return kept or text
 
-
-def _words(text: str) -> set[str]:
-    return set(_WORD.findall(text.lower()))

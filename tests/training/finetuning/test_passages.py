@@ -7,7 +7,7 @@ from assistant.handbook.passages import PassageReader, PassageSettings
 from tests.support.handbook import WordEncoder
 from training.finetuning.passages import PassageExamples
 
-SETTINGS = PassageSettings(threshold=0.3, margin=0.01, passages=1, words=8)
+SETTINGS = PassageSettings(threshold=0.3, margin=0.01, sentences=1)
 NOTES = [
     Note("Prices", "A bag of six kilos costs 14 euros. Shirts are ironed for 2 euros each."),
     Note("Hours", "The shop closes at 14:00 on Saturday."),
