@@ -38,6 +38,9 @@ from training.handbook.entries import handbook_entries
 from training.loop import LoopConfig, train
 from training.run import Run, commit
 
+TOGETHER = 24
+"""Texts encoded at once."""
+
 
 @dataclass(frozen=True)
 class EncoderConfig:
@@ -235,10 +238,20 @@ class EncoderTask:
         self.validation = [group for group in validation if len(group.texts) > 1]
 
     def vectors(self, batch: PairBatch) -> Tensor:
-        """Return the vectors of a batch's texts, each of length one."""
+        """Return the vectors of a batch's texts, each of length one.
+
+        Texts of like length are encoded together, so that little of what is computed is padding.
+        """
         device = self.encoder.embeddings.word_embeddings.weight.device
-        mean = self.encoder.mean(batch.ids_BT.to(device), batch.lengths_B.to(device))
-        return F.normalize(mean, dim=-1)
+        order = batch.lengths_B.argsort(stable=True)
+        means = [
+            self.encoder.mean(
+                batch.ids_BT[rows, : int(batch.lengths_B[rows[-1]])].to(device),
+                batch.lengths_B[rows].to(device),
+            )
+            for rows in order.split(TOGETHER)
+        ]
+        return F.normalize(torch.cat(means)[order.argsort().to(device)], dim=-1)
 
     def loss(self, batch: PairBatch) -> tuple[Tensor, int]:
         """Return the summed cross-entropy of finding each text's partner, and their number.

@@ -68,4 +68,3 @@ def without_citations(text: str) -> str:
     sentences = _SENTENCE_END.split(text)
     kept = " ".join(sentence for sentence in sentences if not cited(sentence))
     return kept or text
-

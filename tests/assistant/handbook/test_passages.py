@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from threading import Event
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from assistant.chat import Completion
 from assistant.conversation import (

@@ -51,7 +51,7 @@ def test_each_answer_is_an_item_with_the_sentences_it_was_taken_from() -> None:
 def test_what_answers_and_its_neighbours_are_always_drawn() -> None:
     items = search_items([TALK])
     for seed in range(20):
-        batch = draw_search(items, random.Random(seed))
+        batch = draw_search(items, random.Random(seed))  # noqa: S311
         owners = batch.owner_C.tolist()
         assert max(owners.count(n) for n in range(3)) <= MOST
         right = [
@@ -63,7 +63,9 @@ def test_what_answers_and_its_neighbours_are_always_drawn() -> None:
             (0, "Bin: Files stay for 30 days."),
             (1, "Plans: Plan number 7 costs €7 a month."),
         ]
-        bin_note = [t for o, t in zip(owners, batch.sentences, strict=True) if o == 0 and "Bin" in t]
+        bin_note = [
+            t for o, t in zip(owners, batch.sentences, strict=True) if o == 0 and "Bin" in t
+        ]
         assert len(bin_note) == 3
 
 
