@@ -42,8 +42,8 @@ class PassageSettings:
     """
 
     threshold: float = 0.36
-    margin: float = 0.08
-    sentences: int = 3
+    margin: float = 0.15
+    sentences: int = 4
     surroundings: float = 0.5
 
 
