@@ -36,6 +36,8 @@ class GenerationOptions:
         stop: texts that end the answer where they would begin.
         given_facts_only: an answer holds no link, address, phone number or amount but those that
             the person or their notes gave.
+        copy_bonus: added to the logit of a token that goes on copying what was put before the
+            question, a handbook entry or notes; 0 is off.
     """
 
     temperature: float = 0.0
@@ -48,6 +50,7 @@ class GenerationOptions:
     seed: int | None = None
     stop: tuple[str, ...] = ()
     given_facts_only: bool = False
+    copy_bonus: float = 0.0
 
     def __post_init__(self) -> None:
         # a bundle's JSON and a stored conversation hold a list

@@ -137,6 +137,19 @@ def own_words(message: str) -> str:
     return message
 
 
+def quotable(message: str) -> str:
+    """Return what an answer to a user message may repeat: the answers of its handbook entries,
+    or the text of its notes. Empty when it carries neither."""
+    head, mark, _ = message.rpartition(f"\n\n{QUESTION} ")
+    header, *lines = head.split("\n")
+    if not mark or header not in {HANDBOOK, GROUNDED_HEADER}:
+        return ""
+    if header == GROUNDED_HEADER:
+        return "\n".join(line.partition(": ")[2] for line in lines)
+    answers = (line.removeprefix(f"{ENTRY_ANSWER} ") for line in lines)
+    return "\n".join(line for line in answers if not line.startswith(f"{ENTRY_QUESTION} "))
+
+
 def encode_message(message: Message, tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
     """Encode one message.
 

@@ -17,8 +17,11 @@ from assistant.conversation import (
     Note,
     encode_conversation,
     encode_prompt,
+    is_about_notes,
     own_words,
+    quotable,
 )
+from assistant.engine.copying import CopyBonus
 from assistant.engine.generator import TextGenerator
 from assistant.engine.given_facts import GivenFacts, InventionGuard
 from assistant.engine.stop_sequences import StopSequences
@@ -100,6 +103,20 @@ class OnnxChatModel:
         given = [m.content if m.role == "assistant" else own_words(m.content) for m in messages]
         return InventionGuard(GivenFacts(given), lambda token: self.tokenizer.decode_bytes([token]))
 
+    def _copying(self, messages: Sequence[Message], bonus: float) -> CopyBonus | None:
+        asked = next((m.content for m in reversed(messages) if m.role == "user"), "")
+        source = self.tokenizer.encode(quotable(asked))
+        if not bonus or not source:
+            return None
+        about_notes = is_about_notes(asked)
+
+        def excepted(token: int) -> bool:
+            # a sentence taken from a note is cited before it ends, and the next one is not asked
+            text = self.tokenizer.decode([token])
+            return about_notes and any(sign in text for sign in ".!?;\n")
+
+        return CopyBonus(source, bonus, excepted)
+
     def stream(
         self, messages: Sequence[Message], options: GenerationOptions, cancel: Event
     ) -> Iterator[Chunk | Completion]:
@@ -117,7 +134,10 @@ class OnnxChatModel:
         first = last = started
         with self._lock:
             guard = self._guard(messages) if options.given_facts_only else None
-            tokens = self.generator.generate(prompt, options, self._stop_tokens, cancel, guard)
+            copying = self._copying(messages, options.copy_bonus)
+            tokens = self.generator.generate(
+                prompt, options, self._stop_tokens, cancel, guard, copying
+            )
             while not stopped:
                 try:
                     token = next(tokens)

@@ -34,6 +34,13 @@ WORTH_KEEPING = 32
 OTHER_CHOICES = 50
 
 
+class Bonus(Protocol):
+    """Makes tokens of an answer more likely."""
+
+    def of(self, answer: Sequence[int]) -> dict[int, float]:
+        """Return tokens that may follow, and what is added to their logits."""
+
+
 class Guard(Protocol):
     """Rules tokens of an answer out."""
 
@@ -212,11 +219,13 @@ class TextGenerator:
         stop_tokens: frozenset[int],
         cancel: Event,
         guard: Guard | None = None,
+        bonus: Bonus | None = None,
     ) -> Generator[int, None, StopReason]:
         """Yield token ids and return why it stopped; stop tokens are not yielded.
 
         Args:
             guard: rules tokens out as they come.
+            bonus: makes tokens more likely.
 
         Raises:
             BadInputError: empty prompt, or no room for a single token after it.
@@ -241,7 +250,7 @@ class TextGenerator:
             for place in range(1 + len(guess)):
                 if cancel.is_set():
                     return "stopped"
-                token = self._choose(sampler, logits_RV[place], answer, guard)
+                token = self._choose(sampler, logits_RV[place], answer, guard, bonus)
                 if token in stop_tokens:
                     return "end"
                 if len(answer) >= options.max_tokens:
@@ -270,15 +279,17 @@ class TextGenerator:
         logits_V: NDArray[np.float32],
         answer: Sequence[int],
         guard: Guard | None,
+        bonus: Bonus | None,
     ) -> int:
         try:
-            token = sampler.choose(logits_V, answer)
+            raised = bonus.of(answer) if bonus is not None else None
+            token = sampler.choose(logits_V, answer, raised)
             for _ in range(OTHER_CHOICES):
                 if guard is None or guard.allows(token):
                     break
                 logits_V = logits_V.copy()
                 logits_V[token] = np.finfo(np.float32).min
-                token = sampler.choose(logits_V, answer)
+                token = sampler.choose(logits_V, answer, raised)
         except ModelError:
             self._cached.clear()  # it may hold what is no number
             raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +19,18 @@ class Sampler:
         self.options = options
         self._random = np.random.default_rng(options.seed)
 
-    def choose(self, logits_V: NDArray[np.float32], answer: Sequence[int]) -> int:
+    def choose(
+        self,
+        logits_V: NDArray[np.float32],
+        answer: Sequence[int],
+        bonus: Mapping[int, float] | None = None,
+    ) -> int:
         """Return the next token.
 
         Args:
             logits_V: raw scores, not changed.
             answer: the tokens of the answer so far, for the repetition penalty.
+            bonus: tokens whose score is raised, by how much.
 
         Raises:
             ModelError: a score is not a number.
@@ -35,6 +41,9 @@ class Sampler:
                 "`assistant models verify` checks its files",
             )
         options = self.options
+        if bonus:
+            logits_V = logits_V.copy()
+            logits_V[list(bonus)] += np.fromiter(bonus.values(), np.float32)
         if options.repetition_penalty != 1.0 and answer:
             logits_V = penalize(logits_V, answer, options.repetition_penalty)
         n = options.no_repeat_ngram

@@ -49,7 +49,7 @@ def scripted(model, monkeypatch, pieces):
     """Make the generator say these bytes, one token each."""
     encoding = dict(enumerate(pieces))
 
-    def generate(prompt, options, stops, cancel, guard=None):
+    def generate(prompt, options, stops, cancel, guard=None, bonus=None):
         yield from range(len(pieces))
         return "end"
 
