@@ -17,6 +17,7 @@ _LINK = re.compile(
 )
 _ADDRESS = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+")
 _PHONE = re.compile(r"(?<![\w.])\+?\d[\d ()/-]{5,}\d(?!\w)")
+_DATE = re.compile(r"\d{4}[-/]\d{1,2}[-/]\d{1,2}")
 _AMOUNT = re.compile(
     r"[$€£]\s?\d[\d.,]*|\b\d[\d.,]*\s?(?:dollars?|euros?|pounds?|USD|EUR|GBP|€|£)", re.I
 )
@@ -65,6 +66,8 @@ def invented(text: str, known: str) -> list[str]:
         found += [m[0] for m in pattern.finditer(text) if m[0].lower().rstrip(".,)") not in given]
     for match in _PHONE.finditer(text):
         number = re.sub(r"\D", "", match[0])
+        if _DATE.fullmatch(match[0].strip()):
+            continue
         if len(number) >= 7 and number not in digits:
             found.append(match[0])
     for match in _AMOUNT.finditer(text):

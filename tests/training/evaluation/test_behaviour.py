@@ -35,7 +35,12 @@ def test_what_the_prompt_does_not_hold_is_invented(text):
 
 @pytest.mark.parametrize(
     "text",
-    ["Wait 30 seconds, then press F5.", "Look in Settings > Account.", "Order 4471 is late [2]."],
+    [
+        "Wait 30 seconds, then press F5.",
+        "Look in Settings > Account.",
+        "Order 4471 is late [2].",
+        "Search for after:2024/06/30 or before:2023-1-1.",
+    ],
 )
 def test_times_steps_and_citations_are_no_inventions(text):
     assert not invented(text, "my order 4471 is late")
