@@ -41,7 +41,7 @@ class PassageSettings:
         surroundings: weight of the run of sentences that one stands in, in its score.
     """
 
-    threshold: float = 0.36
+    threshold: float = 0.4
     margin: float = 0.15
     sentences: int = 4
     surroundings: float = 0.5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_END = re.compile(r"(?<=[.!?;])\s+(?=[^\W\d_a-z]|[\"'“‘(\[]|\d)")
+_END = re.compile(r"(?<=[.!?])\s+(?=[^\W\d_a-z]|[\"'“‘(\[]|\d)")
 _STEP = re.compile(r"(?:.*: )?1[.)]|\d{1,2}[.)]")
 
 
