@@ -38,6 +38,8 @@ class GenerationOptions:
             the person or their notes gave.
         copy_bonus: added to the logit of a token that goes on copying what was put before the
             question, a handbook entry or notes; 0 is off.
+        quote_notes: an answer about notes cites the note that says it, and the sentences found
+            that it leaves out are said behind it.
     """
 
     temperature: float = 0.0
@@ -51,6 +53,7 @@ class GenerationOptions:
     stop: tuple[str, ...] = ()
     given_facts_only: bool = False
     copy_bonus: float = 0.0
+    quote_notes: bool = False
 
     def __post_init__(self) -> None:
         # a bundle's JSON and a stored conversation hold a list

@@ -21,9 +21,10 @@ from assistant.conversation import (
     own_words,
     quotable,
 )
-from assistant.engine.copying import CopyBonus
-from assistant.engine.generator import TextGenerator
+from assistant.engine.copying import CitationBonus, CopyBonus
+from assistant.engine.generator import Bonus, TextGenerator
 from assistant.engine.given_facts import GivenFacts, InventionGuard
+from assistant.engine.quoting import Quotes
 from assistant.engine.stop_sequences import StopSequences
 from assistant.handbook.loading import HandbookLoader
 from assistant.text import sanitize
@@ -103,8 +104,7 @@ class OnnxChatModel:
         given = [m.content if m.role == "assistant" else own_words(m.content) for m in messages]
         return InventionGuard(GivenFacts(given), lambda token: self.tokenizer.decode_bytes([token]))
 
-    def _copying(self, messages: Sequence[Message], bonus: float) -> CopyBonus | None:
-        asked = next((m.content for m in reversed(messages) if m.role == "user"), "")
+    def _copying(self, asked: str, bonus: float) -> CopyBonus | None:
         source = self.tokenizer.encode(quotable(asked))
         if not bonus or not source:
             return None
@@ -122,6 +122,8 @@ class OnnxChatModel:
     ) -> Iterator[Chunk | Completion]:
         """Yield the answer's text as it comes, then a Completion; see ``ChatModel``."""
         prompt = encode_prompt(messages, self.tokenizer)
+        asked = next((m.content for m in reversed(messages) if m.role == "user"), "")
+        quotes = Quotes(asked if options.quote_notes else "")
         # an answer that is continued may go on with a space
         begun = bool(messages) and messages[-1].role == "assistant"
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -134,9 +136,11 @@ class OnnxChatModel:
         first = last = started
         with self._lock:
             guard = self._guard(messages) if options.given_facts_only else None
-            copying = self._copying(messages, options.copy_bonus)
+            bonus: Bonus | None = self._copying(asked, options.copy_bonus)
+            if quotes.sentences:
+                bonus = CitationBonus(quotes, bonus, self.tokenizer.encode, self.tokenizer.decode)
             tokens = self.generator.generate(
-                prompt, options, self._stop_tokens, cancel, guard, copying
+                prompt, options, self._stop_tokens, cancel, guard, bonus
             )
             while not stopped:
                 try:
@@ -163,6 +167,10 @@ class OnnxChatModel:
         if rest:
             said.append(rest)
             yield Chunk(rest)
+        if reason == "end":
+            for sentence in quotes.left_out("".join(said)):
+                said.append(f" {sentence}")
+                yield Chunk(f" {sentence}")
         yield Completion(
             text="".join(said),
             stop_reason=reason,

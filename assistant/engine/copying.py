@@ -10,8 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from assistant.engine.quoting import Quotes
+
 SHORTEST_RUN, LONGEST_RUN = 2, 8
 """Tokens that must stand in the source; of longer runs no more are compared."""
+
+SETTLED = 1000.0
+"""More than any logit."""
 
 
 class CopyBonus:
@@ -51,3 +56,32 @@ class CopyBonus:
         ):
             length += 1
         return length
+
+
+class CitationBonus:
+    """Settles the number of a citation that an answer has opened.
+
+    Args:
+        quotes: what was put before the question.
+        others: says which tokens are likelier elsewhere.
+        encode: a text to its tokens.
+        decode: tokens to their text.
+    """
+
+    def __init__(
+        self,
+        quotes: Quotes,
+        others: CopyBonus | None,
+        encode: Callable[[str], list[int]],
+        decode: Callable[[Sequence[int]], str],
+    ) -> None:
+        self._quotes, self._others, self._encode, self._decode = quotes, others, encode, decode
+
+    def of(self, answer: Sequence[int]) -> dict[int, float]:
+        """Return the first token of the number behind an opened bracket, and what others say."""
+        found = self._others.of(answer) if self._others is not None else {}
+        if answer and self._decode(answer[-1:]).endswith("["):
+            number = self._quotes.note(self._decode(answer))
+            if number is not None:
+                return {self._encode(str(number))[0]: SETTLED}
+        return found

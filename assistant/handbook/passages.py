@@ -37,13 +37,15 @@ class PassageSettings:
     Attributes:
         threshold: least score of the nearest one, else no note answers the question.
         margin: a sentence whose score is lower than the best one's by more is left out.
+        elsewhere: the same for sentences of other notes than the best one's.
         sentences: most sentences read.
         surroundings: weight of the run of sentences that one stands in, in its score.
     """
 
-    threshold: float = 0.4
-    margin: float = 0.15
-    sentences: int = 4
+    threshold: float = 0.38
+    margin: float = 0.12
+    elsewhere: float = 0.05
+    sentences: int = 3
     surroundings: float = 0.5
 
 
@@ -91,9 +93,11 @@ class PassageReader:
             ModelError: the encoder failed.
         """
         scored = sorted(self.scored(questions, notes), key=lambda each: -each.score)
-        best = scored[0].score if scored else -1.0
-        floor = max(self.settings.threshold, best - self.settings.margin)
-        near = [each for each in scored[: self.settings.sentences] if each.score >= floor]
+        near = [
+            each
+            for each in scored[: self.settings.sentences]
+            if each.score >= self._floor(scored[0], each)
+        ]
         near += [s for s in scored if (s.note, s.text) in needed and s not in near]
         found: dict[int, list[Sentence]] = {}
         for each in near:
@@ -102,6 +106,11 @@ class PassageReader:
             (number, Note(parts[0].title, " ".join(part.text for part in parts)))
             for number, parts in found.items()
         ]
+
+    def _floor(self, best: Sentence, other: Sentence) -> float:
+        settings = self.settings
+        margin = settings.margin if other.note == best.note else settings.elsewhere
+        return max(settings.threshold, best.score - margin)
 
     def scored(self, questions: Sequence[str], notes: Sequence[Note]) -> list[Sentence]:
         """Return the sentences that may be meant, with their scores.

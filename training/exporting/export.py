@@ -32,6 +32,7 @@ DEFAULT_GENERATION = {
     "no_repeat_ngram": 7,
     "given_facts_only": True,
     "copy_bonus": 3.0,
+    "quote_notes": True,
     "max_tokens": 512,
     # an answer never goes on with what only a question looks like
     "stop": [f"\n{start}" for start in HANDBOOK_STARTS],

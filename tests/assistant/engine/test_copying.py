@@ -107,7 +107,7 @@ def _says(model: OnnxChatModel, asked: str, source: str, bonus: float) -> list[i
     model.generator._cached = []
     prompt = encode_prompt([Message("user", asked)], model.tokenizer)
     options = GenerationOptions(max_tokens=len(model.tokenizer.encode(source)))
-    copying = model._copying([Message("user", asked)], bonus)
+    copying = model._copying(asked, bonus)
     stops: frozenset[int] = frozenset()
     return list(model.generator.generate(prompt, options, stops, Event(), None, copying))
 
@@ -131,5 +131,5 @@ def test_of_notes_no_sentences_end_is_copied(model: OnnxChatModel) -> None:
 
 
 def test_a_question_alone_is_answered_freely(model: OnnxChatModel) -> None:
-    assert model._copying([Message("user", "how")], 3.0) is None
-    assert model._copying([Message("user", passages_question("how", [], []))], 3.0) is None
+    assert model._copying("how", 3.0) is None
+    assert model._copying(passages_question("how", [], []), 3.0) is None
