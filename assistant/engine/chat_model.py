@@ -136,9 +136,10 @@ class OnnxChatModel:
         first = last = started
         with self._lock:
             guard = self._guard(messages) if options.given_facts_only else None
-            bonus: Bonus | None = self._copying(asked, options.copy_bonus)
+            copying = self._copying(asked, options.copy_bonus)
+            bonus: Bonus | None = copying
             if quotes.sentences:
-                bonus = CitationBonus(quotes, bonus, self.tokenizer.encode, self.tokenizer.decode)
+                bonus = CitationBonus(quotes, copying, self.tokenizer.encode, self.tokenizer.decode)
             tokens = self.generator.generate(
                 prompt, options, self._stop_tokens, cancel, guard, bonus
             )
