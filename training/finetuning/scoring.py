@@ -85,12 +85,13 @@ class CheckpointClassifier:
         found = [p[:1] if p[0] >= self.threshold else p for p in found]  # as the runtime stops
         clear = [i for i, p in enumerate(found) if len(p) > 1 and p[0] < CLEAR]
         skims = [self._windows.skim(texts[i], tokenizer) for i in clear]
+        skimmed = dict(zip(clear, (sum(map(len, some)) for some in skims), strict=True))
         for i, margins in zip(clear, text_margins(classifier, skims), strict=True):
             p = self.calibration.probability(margins - self._windows.later_penalty)
             if (p < SUSPICIOUS).all():
                 found[i] = found[i][:1]
         scores = []
-        for windows, p in zip(cut, found, strict=True):
-            tokens = sum(len(window) for window in windows[: len(p)])
+        for i, (windows, p) in enumerate(zip(cut, found, strict=True)):
+            tokens = sum(len(window) for window in windows[: len(p)]) + skimmed.get(i, 0)
             scores.append(Score(float(p.max()), tuple(p.tolist()), tokens))
         return scores
