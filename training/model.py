@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from assistant.bundle import Architecture
 from training.encoder import Encoder, real_mean
-from training.fused import rms_norm, rotated
+from training.fused import LONGEST, causal_attention, rms_norm, rotated
 from training.packing import Packing
 
 
@@ -105,19 +105,26 @@ class Attention(nn.Module):
             v = torch.cat([past.value_BKSE, v], dim=2)
         cache = LayerCache(k, v)
         S = k.shape[2]
+        if by_hand(q) and torch.is_grad_enabled() and 1 < T == S <= LONGEST:
+            y = causal_attention(q, k, v)
+        else:
+            y = self._attended(q, k, v)
+        y = y.transpose(1, 2).flatten(2)
+        return self.o_proj(y if packing is None else packing.collect(y)), cache
+
+    def _attended(self, q_BHTE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor) -> Tensor:
+        T, S = q_BHTE.shape[2], k_BKSE.shape[2]
         mask = None
         if 1 < T < S:
-            mask = torch.ones(T, S, dtype=torch.bool, device=q.device).tril(S - T)
-        y = F.scaled_dot_product_attention(
-            q,
-            k,
-            v,
+            mask = torch.ones(T, S, dtype=torch.bool, device=q_BHTE.device).tril(S - T)
+        return F.scaled_dot_product_attention(
+            q_BHTE,
+            k_BKSE,
+            v_BKSE,
             attn_mask=mask,
             is_causal=mask is None and T > 1,
             enable_gqa=self.heads != self.kv_heads,
         )
-        y = y.transpose(1, 2).flatten(2)
-        return self.o_proj(y if packing is None else packing.collect(y)), cache
 
 
 class FeedForward(nn.Module):

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from training import fused
-from training.fused import rms_norm, rotated, summed_cross_entropy
+from training.fused import causal_attention, rms_norm, rotated, summed_cross_entropy
 
 
 def same(one: Callable[..., Tensor], other: Callable[..., Tensor], *inputs: Tensor) -> None:
@@ -41,6 +41,17 @@ def test_rotation_is_that_of_pairs_of_coordinates(rows: tuple[int, ...]) -> None
 
     x = drawn(3, 5, 2, 8).transpose(1, 2)  # as attention has it: strided
     same(lambda x: rotated(x, angle.cos(), angle.sin()), plain, x)
+
+
+@pytest.mark.parametrize("together", [2, 3, 64])
+def test_attention_in_pieces_equals_torchs(together: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fused, "QUERIES", together)
+    q, k, v = drawn(2, 7, 4, 6), 2 * drawn(2, 7, 2, 6), drawn(2, 7, 2, 6) + 1
+
+    def torchs(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+
+    same(causal_attention, torchs, q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
 
 
 def test_rms_norm_equals_torchs() -> None:
