@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from assistant.text import sanitize_line
+from training.allocator import keep_freed_memory
 from training.interrupts import interruptible
 from training.optimizer import OptimizerConfig, Optimizers, build_optimizers
 from training.parallel import Parallel, ShareOfBatches, Workers
@@ -100,6 +101,8 @@ def train(
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(config.threads or threads)
+    if next(module.parameters()).device.type == "cpu":
+        keep_freed_memory()
     try:
         return _Loop(module, task, source, config, run).run(resume)
     finally:
