@@ -138,13 +138,19 @@ def verify(directory: Path) -> dict[str, str]:
     """Compare every shard with its sha256 and return the hashes by file name.
 
     Raises:
-        ValueError: a shard differs or is missing.
+        ValueError: a shard differs, is missing or cannot be read.
     """
     hashes = {}
     for split in read_manifest(directory)["splits"].values():
         for shard in split["shards"]:
             path = Path(directory) / shard["file"]
-            if not path.exists() or file_sha256(path) != shard["sha256"]:
+            try:
+                sound = path.exists() and file_sha256(path) == shard["sha256"]
+            except OSError as error:
+                raise ValueError(
+                    f"The shard {path} cannot be read ({error.strerror}): check its permissions"
+                ) from error
+            if not sound:
                 raise ValueError(f"The shard {path} is missing or damaged: prepare the data again")
             hashes[shard["file"]] = shard["sha256"]
     return hashes

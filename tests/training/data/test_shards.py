@@ -229,6 +229,19 @@ def test_damaged_data_is_an_error_that_says_which_file(tmp_path: Path) -> None:
         read_manifest(tmp_path)
 
 
+def test_an_unreadable_shard_is_an_error_that_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = prepared(tmp_path)
+
+    def refuse(path: Path) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("training.data.shards.file_sha256", refuse)
+    with pytest.raises(ValueError, match=r"train-00000\.bin cannot be read \(Permission denied\)"):
+        verify(directory)
+
+
 def test_a_split_shorter_than_a_window_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="shorter than one window"):
         TokenData(prepared(tmp_path), "validation", 100_000)
