@@ -62,8 +62,8 @@ OPTIONS = {
         Option("repetition_penalty", 0.5, 3, False, "above 1 makes repetition less likely"),
         Option("no_repeat_ngram", 0, 100, True, "no run of so many twice, 0 is off"),
         Option("given_facts_only", 0, 1, True, "1: no link, number or sum nobody gave"),
-        Option("copy_bonus", 0, 20, False, "how firmly entries and notes are copied, 0 is off"),
-        Option("quote_notes", 0, 1, True, "1: answers about notes hold what was found in them"),
+        Option("copy_bonus", 0, 20, False, "copies entries and notes, 0 is off"),
+        Option("quote_notes", 0, 1, True, "1: quotes the notes it answers from"),
         Option("max_tokens", 1, 100_000, True, "the longest answer"),
         Option("seed", 0, 2**31 - 1, True, "random draws one for each answer"),
     )
