@@ -158,6 +158,6 @@ def test_a_batch_with_fewer_rows_than_processes_counts_once() -> None:
 
 
 def test_pairs_are_not_torn_apart() -> None:
-    batch = PairBatch(torch.zeros(4, 3, dtype=torch.long), torch.ones(4, dtype=torch.long))
+    batch = PairBatch(torch.zeros(4, 3, dtype=torch.long), torch.ones(4, dtype=torch.long), 2)
     with pytest.raises(ValueError, match="multiple of the 2 processes"):
         rows_of(batch, 0, 2)
