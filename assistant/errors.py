@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from assistant.text import sanitize
+
 
 class ExitCode(IntEnum):
     """Exit codes are an API: scripts depend on them."""
@@ -24,7 +26,8 @@ class AssistantError(Exception):
     """Something a person should read.
 
     Args:
-        message: what happened and where, one line, no trailing full stop needed.
+        message: what happened and where, one line, no trailing full stop needed. Names of files
+            and other errors' words stand in it: control characters are taken out.
         hint: what to do about it, one line, or empty.
     """
 
@@ -32,8 +35,8 @@ class AssistantError(Exception):
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = sanitize(message)
+        self.hint = sanitize(hint)
 
     def __str__(self) -> str:
         return f"{self.message}. {self.hint}" if self.hint else self.message

@@ -15,6 +15,7 @@ from typing import ClassVar, Protocol
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.driver import Driver
+from textual.notifications import SeverityLevel
 from textual.screen import Screen
 from textual.theme import Theme
 from textual.widgets import TextArea
@@ -23,6 +24,7 @@ from assistant.chat import ChatModel
 from assistant.errors import AssistantError, ExitCode, StorageError
 from assistant.history import History
 from assistant.plugin_api import Analyzer, Detector, SlashCommand
+from assistant.text import sanitize
 from assistant.tui import clipboard
 from assistant.tui.drivers import losable
 from assistant.tui.facts import Warned
@@ -140,6 +142,24 @@ class FrontdeskApp(App[None]):
         self.animation_level = "full" if still else "none"
         self._set_motion()
         self.notify("Things move again" if still else "Nothing moves or blinks", markup=False)
+
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = True,
+    ) -> None:
+        """Show a toast; control characters of whatever it quotes are taken out."""
+        super().notify(
+            sanitize(message),
+            title=sanitize(title),
+            severity=severity,
+            timeout=timeout,
+            markup=markup,
+        )
 
     async def action_interrupt(self) -> None:
         """Copy what is selected, else stop what is running, else leave."""
