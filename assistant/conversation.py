@@ -6,6 +6,7 @@ Format: https://github.com/openai/openai-python/blob/v0.28.1/chatml.md
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -50,6 +51,7 @@ def _numbered(question: str, notes: Iterable[tuple[int, Note]]) -> str:
     return "\n".join(lines) + f"\n\n{QUESTION} {question.strip()}"
 
 
+_NUMBERED = re.compile(r"\[([1-9]\d*)\] (.*?): (.*)")
 NO_NOTE_HEADER = "No note answers this question. The notes are about:"
 
 
@@ -73,23 +75,29 @@ def is_about_notes(message: str) -> bool:
     return message.startswith((GROUNDED_HEADER, NO_NOTE_HEADER))
 
 
+def read_passages(message: str) -> list[tuple[int, Note]]:
+    """Return the numbered notes, or passages of them, that a user message carries.
+
+    Empty for any other message, one that only begins like it among them.
+    """
+    head, blank, _ = message.partition(f"\n\n{QUESTION} ")
+    header, *lines = head.split("\n")
+    found = [_NUMBERED.fullmatch(line) for line in lines]
+    if header != GROUNDED_HEADER or not blank or not all(found):
+        return []
+    return [(int(match[1]), Note(match[2], match[3])) for match in found if match]
+
+
 def read_grounded_question(message: str) -> tuple[str, list[Note]] | None:
     """Return the question and the notes of a message that ``grounded_question`` made.
 
     None for any other message, one that only begins like it among them.
     """
-    head, blank, rest = message.partition(f"\n\n{QUESTION} ")
-    header, *lines = head.split("\n")
-    if header != GROUNDED_HEADER or not blank or not lines:
+    found = read_passages(message)
+    if not found or [number for number, _ in found] != list(range(1, len(found) + 1)):
         return None
-    notes = []
-    for number, line in enumerate(lines, start=1):
-        mark, space, said = line.partition(" ")
-        title, colon, text = said.partition(": ")
-        if mark != f"[{number}]" or not space or not colon:
-            return None
-        notes.append(Note(title, text))
-    return rest, notes
+    question = message.partition(f"\n\n{QUESTION} ")[2]
+    return question, [note for _, note in found]
 
 
 @dataclass(frozen=True)
@@ -142,10 +150,8 @@ def quotable(message: str) -> str:
     or the text of its notes. Empty when it carries neither."""
     head, mark, _ = message.rpartition(f"\n\n{QUESTION} ")
     header, *lines = head.split("\n")
-    if not mark or header not in {HANDBOOK, GROUNDED_HEADER}:
-        return ""
-    if header == GROUNDED_HEADER:
-        return "\n".join(line.partition(": ")[2] for line in lines)
+    if not mark or header != HANDBOOK:
+        return "\n".join(note.text for _, note in read_passages(message))
     answers = (line.removeprefix(f"{ENTRY_ANSWER} ") for line in lines)
     return "\n".join(line for line in answers if not line.startswith(f"{ENTRY_QUESTION} "))
 

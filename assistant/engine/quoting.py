@@ -11,11 +11,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from assistant.conversation import read_passages
 from assistant.handbook.sentences import sentences
 
 SAID = 0.75
 """Share of a sentence's words that an answer holds when it has said it."""
-_PASSAGE = re.compile(r"\[(\d+)\] .*?: (.*)")
 _CITED = re.compile(r"\[(\d+)\]")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n")
 _WORD = re.compile(r"[\w€$£%][\w€$£%.,:'-]*\w|[\w€$£]")
@@ -29,10 +29,10 @@ class Quotes:
     """
 
     def __init__(self, question: str) -> None:
-        head = question.rpartition("\n\n")[0]
-        found = (_PASSAGE.fullmatch(line) for line in head.split("\n"))
         self.sentences: Sequence[tuple[int, str]] = [
-            (int(match[1]), text) for match in found if match for text in sentences(match[2])
+            (number, text)
+            for number, note in read_passages(question)
+            for text in sentences(note.text)
         ]
 
     def note(self, said: str) -> int | None:

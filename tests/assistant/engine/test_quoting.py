@@ -29,7 +29,9 @@ def test_sentences_keep_their_order_and_their_notes_numbers() -> None:
     assert Quotes(ASKED).sentences[1][1] == "The fee of €26 goes to the office."
 
 
-@pytest.mark.parametrize("asked", ["", "hi", passages_question("when", [], [HOURS])])
+@pytest.mark.parametrize(
+    "asked", ["", "hi", passages_question("when", [], [HOURS]), "[1] a: b is so.\n\nIs it?"]
+)
 def test_without_passages_there_is_nothing_to_quote(asked: str) -> None:
     assert Quotes(asked).left_out("Never mind.") == []
     assert Quotes(asked).note("Never mind [") is None
