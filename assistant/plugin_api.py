@@ -234,6 +234,10 @@ class EmbeddingClassifier(Classifier, Protocol):
         """Changes whenever the weights or the tokenizer do: embeddings compare within one."""
 
     @property
+    def scoring(self) -> str:
+        """Changes whenever the score of a text may: weights, calibration, what is read of it."""
+
+    @property
     def embedding_width(self) -> int:
         """Width D of an embedding; 0 when the bundle was exported without them."""
 

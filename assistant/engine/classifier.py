@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -100,6 +101,12 @@ class OnnxClassifier:
         named = sorted(self.bundle.files.items())
         parts = (f"{name} {value}" for name, value in named if not name.endswith(".md"))
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+    @property
+    def scoring(self) -> str:
+        """Sixteen hex digits over revision, calibration, thresholds, windows and what is read."""
+        facts = json.dumps(self.bundle.classification, sort_keys=True)
+        return hashlib.sha256(f"{self.revision} {READING} {facts}".encode()).hexdigest()[:16]
 
     @property
     def embedding_width(self) -> int:

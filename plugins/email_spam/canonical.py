@@ -19,6 +19,8 @@ from plugins.email_spam.mail import Mail
 from plugins.email_spam.reading import MAX_BODY, mail_from_fields
 from plugins.email_spam.shapes import find_header_block
 
+FORM = 1
+"""Of what is read of a mail; to be raised with it, for results of scans are kept by it."""
 _INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e"
     "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e0fff]"

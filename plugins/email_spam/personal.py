@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from assistant.plugin_api import EmbeddingClassifier, Score, load_classifier
+from plugins.email_spam.canonical import FORM
 
 if TYPE_CHECKING:
     from plugins.email_spam.head import Head
@@ -31,13 +32,14 @@ class PersonalClassifier:
 
     @property
     def key(self) -> str:
-        """Changes whenever a probability may: model, weights and head."""
+        """Changes whenever a probability may: model, what is read of a mail, head."""
+        base = f"{self.base.name}@{self.base.scoring}/{FORM}"
         if self.head is None:
-            return f"{self.base.name}@{self.base.revision}"
+            return base
         import hashlib
 
         head = hashlib.sha256(self.head.to_json().encode()).hexdigest()[:12]
-        return f"{self.base.name}@{self.base.revision}+{head}"
+        return f"{base}+{head}"
 
     @property
     def threshold(self) -> float:

@@ -85,19 +85,24 @@ def begin(db: Database, path: bytes, model: str) -> int:
     return int(db["scan"].insert(row).last_pk)  # type: ignore[union-attr, arg-type]
 
 
-def finish(db: Database, number: int, rehearsed: bytes | None) -> None:
+def finish(db: Database, number: int, rehearsed: bytes | None, threshold: float) -> None:
     """Note the end of a scan, and where it would have moved spam if it was a rehearsal."""
     db.execute(
-        "UPDATE scan SET finished = ?, rehearsed = ? WHERE number = ?", [now(), rehearsed, number]
+        "UPDATE scan SET finished = ?, rehearsed = ?, threshold = ? WHERE number = ?",
+        [now(), rehearsed, threshold, number],
     )
 
 
-def rehearsed(db: Database, path: bytes, target: bytes, model: str) -> bool:
-    """Whether a finished scan of ``path`` by this model has shown what would go to ``target``."""
+def rehearsed(db: Database, path: bytes, target: bytes, model: str, threshold: float) -> bool:
+    """Whether a finished scan of ``path`` by this model has shown what would go to ``target``.
+
+    A higher threshold than the one it was shown for moves less, which is fine.
+    """
     query = (
-        "SELECT 1 FROM scan WHERE path = ? AND rehearsed = ? AND model = ? AND finished IS NOT NULL"
+        "SELECT 1 FROM scan WHERE path = ? AND rehearsed = ? AND model = ? AND threshold <= ? "
+        "AND finished IS NOT NULL"
     )
-    return db.execute(query, [path, target, model]).fetchone() is not None
+    return db.execute(query, [path, target, model, threshold]).fetchone() is not None
 
 
 def scan(

@@ -84,4 +84,9 @@ def m001_rules_marks_heads_scans(db: Database) -> None:
         db.conn.execute(statement)
 
 
-STEPS = (m001_rules_marks_heads_scans,)
+def m002_threshold_of_a_rehearsal(db: Database) -> None:
+    """Which threshold a rehearsal showed: a lower one moves mail that nobody has seen listed."""
+    db.conn.execute("ALTER TABLE scan ADD COLUMN threshold REAL")
+
+
+STEPS = (m001_rules_marks_heads_scans, m002_threshold_of_a_rehearsal)

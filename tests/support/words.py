@@ -20,6 +20,7 @@ class WordClassifier:
 
     Attributes:
         texts: everything it was asked to score.
+        reading: how texts are read; another name is another way.
         embedding_width: set it to 0 for a bundle without embeddings.
     """
 
@@ -28,7 +29,13 @@ class WordClassifier:
     unsure: tuple[float, float] = (0.4, 0.8)
     texts: list[str] = field(default_factory=list)
     revision: str = "words-1"
+    reading: str = "all"
     embedding_width: int = len(EMBEDDED)
+
+    @property
+    def scoring(self) -> str:
+        """Changes with the revision and the reading."""
+        return f"{self.revision}, {self.reading}"
 
     def score(self, texts: Sequence[str]) -> list[Score]:
         """Score texts by their words."""

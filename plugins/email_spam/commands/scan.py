@@ -82,8 +82,9 @@ def scan(
     started = time.monotonic()
     with open_store() as db:
         checker = load_checker()
+        limit = checker.classifier.threshold if threshold is None else threshold
         if mover and not dry_run and not yes:
-            _require_rehearsal(db, path, mover, checker.classifier.key)
+            _require_rehearsal(db, path, mover, checker.classifier.key, limit)
         rows.begin(checker.classifier.name)
         from plugins.email_spam import scanning
 
@@ -101,7 +102,7 @@ def scan(
                     if mover and found.verdict == "spam":
                         _move(db, number, mover, found, dry_run, counts)
                 progress.advance(counts)
-        scanning.finish(db, number, _key(target or "") if mover and dry_run else None)
+        scanning.finish(db, number, _key(target or "") if mover and dry_run else None, limit)
     _summary(counts, len(failures), time.monotonic() - started, rows.to_stdout, mover, dry_run)
     if failures or counts["not moved"]:
         ctx.exit(int(ExitCode.BAD_INPUT if failures else ExitCode.FAILED))
@@ -134,10 +135,12 @@ def _mover(path: str, target: str) -> Mover:
     return Mover(Path(path), Path(target))
 
 
-def _require_rehearsal(db: Database, path: str, mover: Mover, model: str) -> None:
+def _require_rehearsal(
+    db: Database, path: str, mover: Mover, model: str, threshold: float
+) -> None:
     from plugins.email_spam.scanning import rehearsed
 
-    if not rehearsed(db, _key(path), _key(str(mover.target)), model):
+    if not rehearsed(db, _key(path), _key(str(mover.target)), model, threshold):
         raise BadInputError(
             f"What would be moved to {mover.target} has not been looked at yet",
             "Run it with --dry-run first, or add --yes",

@@ -14,17 +14,20 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
 from assistant.plugin_api import BadInputError
 from plugins.email_spam import moving
 from plugins.email_spam.commands import spam
+from plugins.email_spam.head import Head
 from plugins.email_spam.mailbox import iter_raw
+from plugins.email_spam.marks import activate
 from plugins.email_spam.scan_output import Progress, clock
 from plugins.email_spam.scanning import BATCH, day_of, messages
 from plugins.email_spam.store import open_store
-from tests.support.words import WordClassifier
+from tests.support.words import EMBEDDED, WordClassifier
 
 FROM = b"From a@b Mon Jun  2 08:00:00 2025\n"
 SCAM, LETTER = "Pay the lottery fee for your prize now", "Grandma says thanks for the tea"
@@ -137,6 +140,34 @@ def test_another_model_or_head_scores_anew(run, classifier: WordClassifier, mail
     assert "10 judged" in run("scan", maildir).stdout
 
 
+def test_another_way_to_read_the_same_mail_scores_anew(
+    run, classifier: WordClassifier, maildir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("scan", maildir)
+    assert "0 judged" in run("scan", maildir).stdout
+    classifier.reading = "beginnings"
+    assert "10 judged" in run("scan", maildir).stdout
+    monkeypatch.setattr("plugins.email_spam.personal.FORM", -1)
+    assert "10 judged" in run("scan", maildir).stdout
+
+
+def test_a_new_head_scores_anew_and_the_one_before_is_remembered(
+    run, classifier: WordClassifier, maildir: Path
+) -> None:
+    run("scan", maildir)
+    tea = np.eye(len(EMBEDDED))[EMBEDDED.index("tea")]
+    zeros, ones = np.zeros(len(EMBEDDED)), np.ones(len(EMBEDDED))
+    figures = [tuple(vector.tolist()) for vector in (zeros, ones, 20 * tea)]
+    activate(Head(classifier.revision, *figures, 1.0, 0.0, 1e-3, 20, 20))
+    output = run("scan", maildir).stdout
+    assert "10 judged" in output
+    assert "100.0%" in output
+    run("tune", "--undo")
+    output = run("scan", maildir).stdout
+    assert "0 judged" in output
+    assert "40.0%" in output
+
+
 def test_a_changed_list_or_threshold_counts_without_scoring_anew(
     run, classifier: WordClassifier, maildir: Path
 ) -> None:
@@ -166,6 +197,19 @@ def test_moving_needs_a_rehearsal_and_can_be_undone(run, maildir: Path, tmp_path
     assert names(target) == set()
     with pytest.raises(Exception, match="nothing to undo"):
         run("undo")
+
+
+def test_a_lower_threshold_than_the_rehearsal_showed_needs_another(
+    run, maildir: Path, tmp_path: Path
+) -> None:
+    move = ("scan", maildir, "--move-spam", tmp_path / "junk")
+    run(*move, "--dry-run", "--threshold", "0.9")
+    with pytest.raises(BadInputError, match="has not been looked at"):
+        run(*move, "--threshold", "0.5")
+    with pytest.raises(BadInputError, match="has not been looked at"):
+        run(*move)
+    assert not (tmp_path / "junk").exists()
+    run(*move, "--threshold", "0.95")
 
 
 def test_a_move_never_overwrites(run, maildir: Path, tmp_path: Path) -> None:
