@@ -241,6 +241,12 @@ class EmbeddingClassifier(Classifier, Protocol):
     def embedding_width(self) -> int:
         """Width D of an embedding; 0 when the bundle was exported without them."""
 
+    def score_quickly(self, texts: Sequence[str]) -> list[Score]:
+        """Score texts, reading less of one whose beginning, middle and end leave no doubt.
+
+        For many texts whose verdicts count and whose exact probabilities do not.
+        """
+
     def embed(self, texts: Sequence[str]) -> list[Score]:
         """Score texts, each score with the embedding of its deciding window.
 

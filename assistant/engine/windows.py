@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from assistant.tokenizer import END_OF_TEXT, Tokenizer
+from assistant.tokenizer import END_OF_TEXT
 
 MOST_WINDOWS = 64
 """Windows after the first, at most; of a longer text they are read at even distances."""
@@ -22,6 +22,28 @@ SUSPICIOUS = 0.03
 """A skimmed passage from this probability on has the whole text read."""
 SKIMMED, SKIMMED_TOKENS, SKIMMED_EVERY = 3, 64, 160
 """Passages that are skimmed of a text, at most; ids of each; for how many ids one is enough."""
+GLANCED = (39, 20, 20)
+"""Ids of a glance: from the beginning, the middle and the end of a text."""
+WORTH_A_GLANCE = 120
+"""Ids of the shortest text that is glanced at: of shorter ones nothing is saved."""
+GLANCED_CLEAR = 0.01
+"""A glance below this probability needs no more than skimming."""
+GLANCED_CONVICTED = 0.5
+"""A glance so far above the threshold (log-odds) convicts."""
+GLANCED_SKIMMED, GLANCED_EVERY = 3, 250
+"""Passages that are skimmed after a glance, at most; for how many ids one is enough."""
+READING = 1
+"""Which version of this file chooses what is read: raise it with any change, scores are kept."""
+
+
+class Encoder(Protocol):
+    """What is asked of a tokenizer here."""
+
+    def encode(self, text: str) -> list[int]:
+        """Return a text's ids."""
+
+    def special(self, name: str) -> int:
+        """Return the id of a special token."""
 
 
 @dataclass(frozen=True)
@@ -53,26 +75,50 @@ class Windows:
             later_penalty=float(facts.get("later_penalty", 0.0)),
         )
 
-    def cut(self, text: str, tokenizer: Tokenizer) -> list[list[int]]:
+    def cut(self, text: str, tokenizer: Encoder) -> list[list[int]]:
         """Return a text's windows, see ``encode_windows``."""
         return encode_windows(
             text, tokenizer, self.tokens, self.stride, self.head_share, self.repeat_head
         )
 
-    def skim(self, text: str, tokenizer: Tokenizer) -> list[list[int]]:
+    def skim(self, text: str, tokenizer: Encoder) -> list[list[int]]:
         """Return short passages, at even distances, of what the first window leaves of a text.
 
         Most long texts are innocent from beginning to end, and so are head and tail: then these
         passages are read in place of the many other windows, and those only when one of these is
         suspicious.
         """
-        ids = tokenizer.encode(text)
         room = self.tokens - 1
         head = round(room * self.head_share)
+        return self._passages(text, tokenizer, head, room - head, SKIMMED, SKIMMED_EVERY)
+
+    def glance(self, text: str, tokenizer: Encoder) -> list[int]:
+        """Return one short window of a text's beginning, middle and end; empty where the text is
+        short, or the windows are."""
+        ids = tokenizer.encode(text)
+        if len(ids) < WORTH_A_GLANCE or self.tokens < 2 * sum(GLANCED):
+            return []
+        head, size, tail = GLANCED
+        middle = (head + len(ids) - tail - size) // 2
+        pieces = [*ids[:head], *ids[middle : middle + size], *ids[len(ids) - tail :]]
+        return [*pieces, tokenizer.special(END_OF_TEXT)]
+
+    def skim_after_glance(self, text: str, tokenizer: Encoder) -> list[list[int]]:
+        """Return short passages of what a glance leaves of a text; none of a single window."""
+        if len(tokenizer.encode(text)) < self.tokens:
+            return []
+        head, _, tail = GLANCED
+        return self._passages(text, tokenizer, head, tail, GLANCED_SKIMMED, GLANCED_EVERY)
+
+    def _passages(
+        self, text: str, tokenizer: Encoder, head: int, tail: int, most: int, every: int
+    ) -> list[list[int]]:
+        """Return up to ``most`` passages of what ``head`` and ``tail`` ids leave of a text."""
+        ids = tokenizer.encode(text)
         repeated = _first_paragraph(text, tokenizer, self.repeat_head)
-        size = min(SKIMMED_TOKENS, room - len(repeated), len(ids) - len(repeated))
-        start, stop = max(head, len(repeated)), len(ids) - (room - head)
-        count = min(SKIMMED, -(-(stop - start) // SKIMMED_EVERY))
+        size = min(SKIMMED_TOKENS, self.tokens - 1 - len(repeated), len(ids) - len(repeated))
+        start, stop = max(head, len(repeated)), len(ids) - tail
+        count = min(most, -(-(stop - start) // every))
         shares = [(2 * index + 1) / (2 * count) for index in range(count)]
         places = [start + round((stop - start) * share) - size // 2 for share in shares]
         places = [max(len(repeated), min(place, len(ids) - size)) for place in places]
@@ -82,7 +128,7 @@ class Windows:
 
 def encode_windows(
     text: str,
-    tokenizer: Tokenizer,
+    tokenizer: Encoder,
     tokens: int,
     stride: int,
     head_share: float = 0.0,
@@ -130,7 +176,7 @@ def head_and_tail(ids: list[int], room: int, head_share: float) -> list[int]:
     return ids[:head] + ids[len(ids) - (room - head) :]
 
 
-def _first_paragraph(text: str, tokenizer: Tokenizer, most: int) -> list[int]:
+def _first_paragraph(text: str, tokenizer: Encoder, most: int) -> list[int]:
     paragraph, blank, _ = text.partition("\n\n")
     return tokenizer.encode(paragraph)[:most] if blank else []
 

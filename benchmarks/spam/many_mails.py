@@ -54,7 +54,7 @@ def judge_mailbox(mailbox: str, results: str) -> tuple[str, int]:
 
         mails = iter_mails(mailbox, None, on_error)
         while batch := list(islice(mails, BATCH)):
-            scores = checker.classifier.score([canonical_text(mail) for _, mail in batch])
+            scores = checker.classifier.score_quickly([canonical_text(mail) for _, mail in batch])
             for (source, mail), score in zip(batch, scores, strict=True):
                 judged, sender = has_text(mail), mail.sender_address
                 verdict = checker.decide(sender, judged, score.probability)

@@ -54,6 +54,10 @@ class PersonalClassifier:
         low = self.base.unsure[0] if own is None else own
         return min(low, self.threshold), self.threshold
 
+    def score_quickly(self, texts: Sequence[str]) -> list[Score]:
+        """Score texts for their verdicts; a head needs them read as its marks were."""
+        return self.score(texts) if self.head else self.base.score_quickly(texts)
+
     def score(self, texts: Sequence[str]) -> list[Score]:
         """Score texts; with a head, ``probability`` is the head's, ``windows`` the model's."""
         if self.head is None:

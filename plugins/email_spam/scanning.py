@@ -164,7 +164,7 @@ def _judge(
     batch: list[_Read], checker: Checker, reading: _Reading, number: int, threshold: float | None
 ) -> list[Scanned]:
     fresh = [read for read in batch if read.known is None]
-    scores = checker.classifier.score([read.text for read in fresh])
+    scores = checker.classifier.score_quickly([read.text for read in fresh])
     probabilities = {id(r): s.probability for r, s in zip(fresh, scores, strict=True)}
     results = [_result(read, probabilities.get(id(read)), checker, threshold) for read in batch]
     model = checker.classifier.key

@@ -42,6 +42,10 @@ class WordClassifier:
         self.texts += texts
         return [self._score(text) for text in texts]
 
+    def score_quickly(self, texts: Sequence[str]) -> list[Score]:
+        """Score texts; there is nothing quicker than counting words."""
+        return self.score(texts)
+
     def embed(self, texts: Sequence[str]) -> list[Score]:
         """Score texts and count words."""
         if not self.embedding_width:

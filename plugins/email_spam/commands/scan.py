@@ -135,9 +135,7 @@ def _mover(path: str, target: str) -> Mover:
     return Mover(Path(path), Path(target))
 
 
-def _require_rehearsal(
-    db: Database, path: str, mover: Mover, model: str, threshold: float
-) -> None:
+def _require_rehearsal(db: Database, path: str, mover: Mover, model: str, threshold: float) -> None:
     from plugins.email_spam.scanning import rehearsed
 
     if not rehearsed(db, _key(path), _key(str(mover.target)), model, threshold):

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from assistant.engine.classifier import OnnxClassifier
-from assistant.engine.windows import Windows
+from assistant.engine.windows import GLANCED, SKIMMED_TOKENS, WORTH_A_GLANCE, Windows
 from assistant.tokenizer import Tokenizer
 
 
@@ -89,3 +89,78 @@ def test_texts_of_all_kinds_keep_their_order() -> None:
     ]
     together = _Adding().score(texts)
     assert together == [_Adding().score([text])[0] for text in texts]
+
+
+GLANCE = sum(GLANCED) + 1
+
+
+@pytest.mark.parametrize("length", [150, 240])
+def test_a_glance_is_enough_for_what_is_clear(length: int) -> None:
+    classifier = _Adding()
+    (score,) = classifier.score_quickly([text_with(length)])
+    assert score.probability == pytest.approx(1 / (1 + np.exp(6)))
+    assert score.tokens == classifier.read == GLANCE
+
+
+def test_a_glance_is_enough_for_what_is_surely_convicted() -> None:
+    classifier = _Adding()
+    (score,) = classifier.score_quickly([text_with(3000, at10=9)])
+    assert score.probability == pytest.approx(1 / (1 + np.exp(-3)))
+    assert score.tokens == classifier.read == GLANCE
+
+
+def test_what_is_just_convicted_is_read() -> None:
+    classifier = _Adding()
+    classifier._bias = -5.5  # 8 - 5.5 is above the threshold's 2.2, but by less than a half
+    text = text_with(200, at10=8)
+    (score,) = classifier.score_quickly([text])
+    assert score.tokens == classifier.read == GLANCE + 203
+    assert score.windows == classifier.score([text])[0].windows
+
+
+@pytest.mark.parametrize("place", ["at10", "at100", "at195"])
+def test_a_glance_sees_beginning_middle_and_end(place: str) -> None:
+    (score,) = _Adding().score_quickly([text_with(200, **{place: 20})])
+    assert score.probability > 0.99
+    assert score.tokens == GLANCE
+
+
+def test_after_a_clear_glance_passages_of_a_long_text_are_skimmed() -> None:
+    classifier = _Adding()
+    (score,) = classifier.score_quickly([text_with(3000)])
+    assert len(score.windows) == 1
+    assert score.tokens == classifier.read == GLANCE + 3 * (2 + SKIMMED_TOKENS + 1)
+
+
+@pytest.mark.parametrize("place", ["at530", "at1490", "at2470"])
+def test_a_suspicious_passage_after_a_glance_has_the_text_read(place: str) -> None:
+    text = text_with(3000, at2000=15, **{place: 6})
+    (score,) = _Adding().score_quickly([text])
+    assert score.probability > 0.9
+    assert len(score.windows) > 10
+
+
+def test_what_leaves_a_doubt_is_read_as_ever() -> None:
+    texts = [
+        text_with(WORTH_A_GLANCE - 5),
+        text_with(3000, at10=3, at2000=15),
+        text_with(180, at9=5),
+    ]
+    quick, full = _Adding().score_quickly(texts), _Adding().score(texts)
+    assert [score.windows for score in quick] == [score.windows for score in full]
+    assert [q.tokens - f.tokens for q, f in zip(quick, full, strict=True)] == [0, GLANCE, GLANCE]
+
+
+def test_a_quick_score_is_that_of_the_text_alone() -> None:
+    texts = [
+        text_with(3000),
+        text_with(3, at1=9),
+        text_with(3000, at530=5, at700=15),
+        text_with(150),
+        text_with(2500, at10=3),
+        text_with(2000, at10=12),
+        "",
+    ]
+    together = _Adding().score_quickly(texts)
+    assert together == [_Adding().score_quickly([text])[0] for text in texts]
+    assert _Adding().score_quickly([]) == []

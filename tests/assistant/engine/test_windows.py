@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import cast
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assistant.engine.windows import (
@@ -56,6 +56,7 @@ def test_a_short_text_is_one_window_however_long_ones_are_read(length: int) -> N
 
 
 @given(st.integers(0, 40), st.integers(32, 600), st.integers(24, 64))
+@settings(deadline=None)
 def test_with_the_first_paragraph_repeated_all_is_read_in_full_windows(
     paragraph: int, length: int, tokens: int
 ) -> None:

@@ -131,6 +131,23 @@ def test_the_revision_is_that_of_the_weights(tmp_path):
     assert first.revision == again.revision != other.revision
 
 
+def test_scoring_changes_with_whatever_a_score_is_made_of(tmp_path, monkeypatch):
+    bundle = export_bundle(tiny_classifier(), tmp_path / "1", "b")
+    before = OnnxClassifier(bundle, threads=1)
+    facts = bundle.classification
+    for name in ("threshold", "calibration", "windows"):
+        value = {"threshold": 0.4, "calibration": {"temperature": 2.0, "bias": 0.0}}.get(
+            name, facts["windows"] | {"later_penalty": 2.0}
+        )
+        other = OnnxClassifier(replace(bundle, classification=facts | {name: value}), threads=1)
+        assert other.revision == before.revision
+        assert other.scoring != before.scoring
+    assert OnnxClassifier(bundle, threads=1).scoring == before.scoring
+    scoring = before.scoring
+    monkeypatch.setattr("assistant.engine.classifier.READING", -1)
+    assert before.scoring != scoring
+
+
 def test_scores_are_calibrated_and_the_worst_window_counts(tmp_path):
     checkpoint = tiny_classifier()
     checkpoint.extra |= {"threshold": 0.999, "unsure": [0.3, 0.999]}  # nothing convicts at once
