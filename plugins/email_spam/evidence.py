@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -21,18 +21,20 @@ from plugins.email_spam.facts import quote, sentences, unwrap
 from plugins.email_spam.links import defang_host, host_of
 from plugins.email_spam.mail import Mail
 
-# An answer should come within a second: long mail is taken apart into fewer pieces, so that all
-# variants together have about so many characters (1,500 tokens). All lengths here are of prose;
-# of codes, addresses and other scripts, which are more tokens, fewer characters count as much.
-CHARACTERS = 6_000
+# An answer should come within a second: long mail is taken apart into fewer pieces, so that its
+# variants with one piece out together have about so many tokens, and those with subsets out no
+# more than are left of the second figure, but a few.
+TOKENS, MOST_TOKENS = 1_500, 2_400
 FEWEST_SPANS, MAX_SPANS = 8, 20
+FEWEST_SUBSETS, SUBSETS = 8, 32
 MAX_LINK_HOSTS = 5
-LONG_BODY = 900  # characters; of longer mail only the most telling stretch is explained
+# Characters of prose; of codes, addresses and other scripts, which are more tokens, fewer
+# characters count as much. Of longer mail only the most telling stretch is explained.
+LONG_BODY = 900
 STRETCH = 600  # fits one window, with sender and subject
 NEAR = 2  # stretches before and after the place that the model thought worst
 MAX_REASONS = 6
 NOTICEABLE = 0.1  # of log-odds
-SUBSETS = 32  # at most
 MAX_SHOWN = 2400  # characters of passages
 _TOKEN = re.compile(r"[A-Za-z]{1,7}|[^\sA-Za-z]")
 
@@ -63,16 +65,17 @@ def explain(mail: Mail, classifier: Classifier, score: Score | None = None) -> E
     Args:
         score: the classifier's of the mail, if it is known already.
     """
-    if score is None and _length(mail.body) > LONG_BODY:
+    text = canonical_text(mail)
+    mail = replace(mail, body=unwrap(mail.body))
+    if score is None or canonical_text(mail) != text:
         (score,) = classifier.score([canonical_text(mail)])
-    windows = score.windows if score else ()
-    mail = _telling_stretch(replace(mail, body=unwrap(mail.body)), windows, classifier)
-    spans = _spans(mail)
+    mail, score = _telling_stretch(mail, score, classifier)
+    spans = _spans(mail, _affordable(score))
     if not spans:
         return Explanation(passages=tuple(_passages([(mail.body, 0.0)])))
-    weights = _one_at_a_time(mail, spans, classifier)
+    weights = _one_at_a_time(mail, score, spans, classifier)
     if max(map(abs, weights)) < NOTICEABLE and len(spans) > 2:
-        weights = _by_subsets(mail, spans, classifier)
+        weights = _by_subsets(mail, score, spans, classifier)
     strongest = sorted(zip(weights, spans, strict=True), key=lambda pair: -abs(pair[0]))
     evidence = tuple(
         Evidence(
@@ -87,26 +90,32 @@ def explain(mail: Mail, classifier: Classifier, score: Score | None = None) -> E
     return Explanation(evidence, tuple(_passages(pieces or [(mail.body, 0.0)])))
 
 
-def _one_at_a_time(mail: Mail, spans: list[_Span], classifier: Classifier) -> list[float]:
-    full, *rest = _scored([mail, *(span.remove(mail) for span in spans)], classifier)
-    return [full - less for less in rest]
+def _one_at_a_time(
+    mail: Mail, score: Score, spans: list[_Span], classifier: Classifier
+) -> list[float]:
+    full = _log_odds(score.probability)
+    return [full - less for less in _scored([span.remove(mail) for span in spans], classifier)]
 
 
-def _by_subsets(mail: Mail, spans: list[_Span], classifier: Classifier) -> list[float]:
+def _by_subsets(
+    mail: Mail, score: Score, spans: list[_Span], classifier: Classifier
+) -> list[float]:
     """Return the mean effect of each piece over random subsets of the others."""
     import numpy as np
 
     random = np.random.default_rng(0)
-    count = min(SUBSETS, 2 * _affordable(mail))  # each is about half the mail
+    left = MOST_TOKENS - len(spans) * score.tokens
+    count = min(SUBSETS, 2 * left // max(1, score.tokens))  # each is about half the mail
+    count = max(FEWEST_SUBSETS, count)
     removed = random.random((count, len(spans))) < 0.5
     removed[0] = False
     variants = []
-    for row in removed:
+    for row in removed[1:]:
         variant = mail
         for span, gone in zip(spans, row, strict=True):
             variant = span.remove(variant) if gone else variant
         variants.append(variant)
-    scores = np.array(_scored(variants, classifier))
+    scores = np.array([_log_odds(score.probability), *_scored(variants, classifier)])
     # ridge, so that pieces which always went together share what they did together
     design = np.column_stack([~removed, np.ones(count)]).astype(float)
     penalty = np.diag([1.0] * len(spans) + [0.0])
@@ -139,9 +148,11 @@ def _passages(pieces: list[tuple[str, float]]) -> Iterator[Passage]:
         yield Passage(plain)
 
 
-def _telling_stretch(mail: Mail, windows: Sequence[float], classifier: Classifier) -> Mail:
+def _telling_stretch(mail: Mail, score: Score, classifier: Classifier) -> tuple[Mail, Score]:
+    """Return what is explained of a mail, with its score: all of it, or one stretch."""
+    windows = score.windows
     if _length(mail.body) <= LONG_BODY:
-        return mail
+        return mail, score
     size = STRETCH * len(mail.body) // _length(mail.body)
     parts = _grouped(sentences(mail.body), max(1, size))
     worst = max(range(len(windows)), key=lambda index: windows[index], default=0)
@@ -153,10 +164,10 @@ def _telling_stretch(mail: Mail, windows: Sequence[float], classifier: Classifie
     stretches = [replace(mail, body=part) for part in parts]
     scores = classifier.score([canonical_text(stretch) for stretch in stretches])
     best = max(range(len(stretches)), key=lambda index: scores[index].probability)
-    return stretches[best]
+    return stretches[best], scores[best]
 
 
-def _spans(mail: Mail) -> list[_Span]:
+def _spans(mail: Mail, affordable: int) -> list[_Span]:
     spans = []
     if mail.sender_name or mail.sender_address:
         shown = f"{mail.sender_name} <{defang_host(mail.sender_domain)}>".strip()
@@ -171,7 +182,7 @@ def _spans(mail: Mail) -> list[_Span]:
         longest_first = sorted(urls, key=len, reverse=True)
         remove = partial(_without_links, urls=longest_first)
         spans.append(_Span(f"The link to {defang_host(host)}", "", remove))
-    left = max(1, _affordable(mail) - len(spans))
+    left = max(1, affordable - len(spans))
     pieces = sentences(mail.body)
     if len(pieces) > left:
         pieces = _grouped(pieces, max(1, math.ceil(len(mail.body) / left)))
@@ -181,10 +192,9 @@ def _spans(mail: Mail) -> list[_Span]:
     return spans
 
 
-def _affordable(mail: Mail) -> int:
-    """Return how many variants of a mail may be scored."""
-    length = _length(f"{mail.sender_name} {mail.subject} {mail.body}")
-    return min(MAX_SPANS, max(FEWEST_SPANS, CHARACTERS // max(1, length)))
+def _affordable(score: Score) -> int:
+    """Return how many variants of what has this score may be scored."""
+    return min(MAX_SPANS, max(FEWEST_SPANS, TOKENS // max(1, score.tokens)))
 
 
 def _length(text: str) -> int:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from assistant.plugin_api import Score
 from plugins.email_spam.canonical import canonical_text
-from plugins.email_spam.evidence import CHARACTERS, MAX_SPANS, STRETCH, SUBSETS, explain
+from plugins.email_spam.evidence import (
+    FEWEST_SUBSETS,
+    MAX_SPANS,
+    MOST_TOKENS,
+    STRETCH,
+    SUBSETS,
+    explain,
+)
 from plugins.email_spam.mail import Mail
 from plugins.email_spam.reading import read_message
 from tests.support.words import WordClassifier
@@ -68,6 +76,18 @@ def test_long_mail_is_explained_by_its_most_telling_stretch(before: int) -> None
     assert len(classifier.texts) < 30
 
 
+def test_what_the_score_says_is_many_tokens_is_taken_apart_into_fewer_pieces() -> None:
+    class Dense(WordClassifier):
+        def _score(self, text: str) -> Score:
+            return replace(super()._score(text), tokens=len(text))
+
+    mail = Mail(subject="s", body="We like it. " * 60)
+    prose, dense = WordClassifier(), Dense()
+    explain(mail, prose)
+    explain(mail, dense)
+    assert len(dense.texts) < 0.7 * len(prose.texts)
+
+
 @pytest.mark.parametrize("word", ["чай ", "4-7! ", "a7f3-"])
 def test_of_text_that_is_many_tokens_fewer_characters_are_read(word: str) -> None:
     prose, dense = _InWindows(), _InWindows()
@@ -89,9 +109,9 @@ def test_the_work_is_bounded(sentences: int) -> None:
     classifier = WordClassifier()
     explain(Mail(subject="s", body="Send a fee. " * sentences), classifier)
     assert len(classifier.texts) <= MAX_SPANS + 1 + SUBSETS + sentences // 50
-    read = sum(map(len, classifier.texts))
-    whole, stretches = 12 * sentences, 5 * 2 * STRETCH
-    assert read <= 2.5 * CHARACTERS + whole + stretches  # both stages, looking for the stretch
+    read = sum(len(text.split()) for text in classifier.texts)  # its tokens are words
+    whole, stretches = 3 * sentences, 5 * 2 * STRETCH // 4
+    assert read <= MOST_TOKENS + FEWEST_SUBSETS // 2 * 230 + whole + stretches
 
 
 def test_in_a_mail_that_says_it_many_times_each_piece_gets_its_mean_effect() -> None:
