@@ -4,8 +4,9 @@
 
 m is the model's own log-odds of a mail, z its standardised embedding (D wide, norm about one).
 Ridge regression pulls w to 0 and a to 1, that is, back to the model: a few marks move it a
-little, many move it far. Fitted by Newton's method (Hastie, Tibshirani and Friedman, The
-Elements of Statistical Learning, 4.4.1), both classes weighing the same.
+little, many move it far. Of two views of a mail (``views``) each has such a head, and both
+together are one, their weighed mean. Fitted by Newton's method (Hastie, Tibshirani and Friedman,
+The Elements of Statistical Learning, 4.4.1), both classes weighing the same.
 
 Shapes: N mails, D width of an embedding, K = min(N, D), F = K + 1 features.
 """
@@ -14,17 +15,19 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from assistant.plugin_api import BadInputError
+from plugins.email_spam.views import VIEWS
 
 FORMAT = "frontdesk.email_spam.head"
 VERSION = 1
 LARGEST_WIDTH = 65_536
+VIEW_WEIGHTS = (1.0, 0.5)  # whole, headers: the second has less to say, and more by chance
 _STEPS = 50
 _TOLERANCE = 1e-8
 Vector = NDArray[np.float64]
@@ -139,6 +142,33 @@ def fit_head(
         regularization=regularization,
         spam=int(spam_N.sum()),
         ham=int((~spam_N).sum()),
+    )
+
+
+def fit_views(
+    embedding_ND: NDArray[np.float32],
+    model_N: Vector,
+    spam_N: NDArray[np.bool_],
+    regularization: float,
+    revision: str = "",
+) -> Head:
+    """Fit a head for each view, and return the one head that averages them by ``VIEW_WEIGHTS``.
+
+    Args:
+        embedding_ND: of all views, one behind the other, equally wide.
+        model_N, spam_N, regularization: see ``fit_head``.
+    """
+    views = np.split(embedding_ND, len(VIEWS), axis=1)
+    heads = [fit_head(view_ND, model_N, spam_N, regularization, revision) for view_ND in views]
+    shares = np.array(VIEW_WEIGHTS) / sum(VIEW_WEIGHTS)
+    weighed = list(zip(shares.tolist(), heads, strict=True))
+    return replace(
+        heads[0],
+        mean=sum((head.mean for head in heads), ()),
+        scale=sum((head.scale for head in heads), ()),
+        weights=tuple(share * weight for share, head in weighed for weight in head.weights),
+        log_odds_weight=sum(share * head.log_odds_weight for share, head in weighed),
+        bias=sum(share * head.bias for share, head in weighed),
     )
 
 

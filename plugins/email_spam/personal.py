@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from assistant.plugin_api import EmbeddingClassifier, Score, load_classifier
 from plugins.email_spam.canonical import FORM
+from plugins.email_spam.views import Views
 
 if TYPE_CHECKING:
     from plugins.email_spam.head import Head
@@ -88,12 +89,12 @@ def load_personal(model: str) -> PersonalClassifier:
     from plugins.email_spam.marks import active_head
     from plugins.email_spam.settings import load_settings
 
-    base = load_classifier(model)
+    base = Views(load_classifier(model))
     return PersonalClassifier(base, load_settings(), active_head(base.revision))
 
 
 def base_classifier() -> EmbeddingClassifier:
-    """Return the bundle's own classifier, without what the person taught."""
+    """Return the bundle's own classifier, as marks read it, without what the person taught."""
     from plugins.email_spam.checking import MODEL
 
-    return load_classifier(MODEL)
+    return Views(load_classifier(MODEL))

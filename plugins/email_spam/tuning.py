@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assistant.plugin_api import BadInputError
-from plugins.email_spam.head import Head, Vector, fit_head, sigmoid
+from plugins.email_spam.head import Head, Vector, fit_views, sigmoid
 
 FEWEST = 20  # of each label
 FOLDS, INNER_FOLDS = 5, 3
@@ -84,12 +84,12 @@ def tune(marks: Marks, revision: str, thresholds: Sequence[float]) -> Tuning:
     after = np.zeros(len(marks))
     for held_out in folds(marks.spam_N, FOLDS):
         rest = marks[_others(held_out, len(marks))]
-        head = fit_head(
+        head = fit_views(
             rest.embedding_ND, rest.model_N, rest.spam_N, choose_strength(rest), revision
         )
         part = marks[held_out]
         after[held_out] = head.log_odds(part.embedding_ND, part.model_N)
-    final = fit_head(
+    final = fit_views(
         marks.embedding_ND, marks.model_N, marks.spam_N, choose_strength(marks), revision
     )
     return Tuning(
@@ -113,7 +113,7 @@ def choose_strength(marks: Marks) -> float:
         predicted = np.zeros(len(marks))
         for held_out in folds(marks.spam_N, INNER_FOLDS):
             rest, part = marks[_others(held_out, len(marks))], marks[held_out]
-            head = fit_head(rest.embedding_ND, rest.model_N, rest.spam_N, strength)
+            head = fit_views(rest.embedding_ND, rest.model_N, rest.spam_N, strength)
             predicted[held_out] = head.log_odds(part.embedding_ND, part.model_N)
         losses.append(balanced_loss(marks.spam_N, predicted))
     return STRENGTHS[int(np.argmin(losses))]

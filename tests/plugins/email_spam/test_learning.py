@@ -14,22 +14,24 @@ from sklearn.metrics import roc_auc_score
 from assistant.plugin_api import AssistantError, BadInputError, ModelError
 from plugins.email_spam.checker import load_checker
 from plugins.email_spam.commands import spam
-from plugins.email_spam.head import fit_head, head_from_json, sigmoid
+from plugins.email_spam.head import fit_head, fit_views, head_from_json, sigmoid
 from plugins.email_spam.mail import Mail
 from plugins.email_spam.marks import load_marks, mark, mark_counts, unmark
 from plugins.email_spam.store import open_store
 from plugins.email_spam.tuning import FEWEST, Marks, folds, roc_auc, tune
-from tests.support.words import WordClassifier
+from plugins.email_spam.views import Views
+from tests.support.words import EMBEDDED, WordClassifier
 
 ROBOT = Mail(sender_address="a@b.example", subject="news", body="Our robot lawnmower sale is on")
 
 
 def teach(classifier: WordClassifier, each: int = FEWEST, keep_text: bool = False) -> None:
     """Robots are spam to this person, tea is not; the model has no idea."""
+    views = Views(classifier)
     for number in range(each):
         body = f"Number {number}: our robot sale, {'robot ' * (1 + number % 3)}"
-        mark(Mail(body=body), "spam", classifier, keep_text)
-        mark(Mail(body=f"Number {number}: shall we have tea"), "ham", classifier, keep_text)
+        mark(Mail(body=body), "spam", views, keep_text)
+        mark(Mail(body=f"Number {number}: shall we have tea"), "ham", views, keep_text)
 
 
 def problem(n: int, width: int = 12, seed: int = 0) -> Marks:
@@ -54,6 +56,32 @@ def test_the_head_is_the_ridge_regression_that_scikit_learn_finds(n: int, width:
     assert head.bias == pytest.approx(float(theirs.intercept_[0]), abs=1e-3)
     ours = sigmoid(head.log_odds(marks.embedding_ND, np.zeros(n)))
     np.testing.assert_allclose(ours, theirs.predict_proba(z_ND)[:, 1], atol=1e-3)
+
+
+def test_a_head_of_two_views_is_the_weighed_mean_of_a_head_for_each() -> None:
+    marks = problem(120, width=10)
+    x_ND, model, spam = marks.embedding_ND, marks.model_N, marks.spam_N
+    both = fit_views(x_ND, model, spam, 0.01)
+    whole = fit_head(x_ND[:, :5], model, spam, 0.01).log_odds(x_ND[:, :5], model)
+    headers = fit_head(x_ND[:, 5:], model, spam, 0.01).log_odds(x_ND[:, 5:], model)
+    np.testing.assert_allclose(both.log_odds(x_ND, model), (2 * whole + headers) / 3, atol=1e-9)
+    assert head_from_json(both.to_json()) == both
+
+
+def test_a_mail_is_embedded_whole_and_by_its_headers() -> None:
+    classifier = WordClassifier()
+    views = Views(classifier)
+    (score,) = views.embed(["From: Robot\nSubject: tea\n\nThe robot makes tea for grandma."])
+    tea, grandma, robot = (EMBEDDED.index(word) for word in ("tea", "grandma", "robot"))
+    assert score.embedding is not None
+    assert len(score.embedding) == views.embedding_width == 2 * classifier.embedding_width
+    whole, headers = np.split(score.embedding, 2)
+    assert (whole[tea], whole[grandma], whole[robot]) == (2, 1, 2)
+    assert (headers[tea], headers[grandma], headers[robot]) == (1, 0, 1)
+    assert score == classifier.score([classifier.texts[0]])[0]
+    assert views.revision != classifier.revision
+    classifier.revision = "words-2"
+    assert views.revision.startswith("words-2")
 
 
 def test_strong_regularization_leaves_the_model_as_it_is() -> None:
@@ -261,10 +289,12 @@ def test_the_reports_actions_mark_the_mail(classifier: WordClassifier) -> None:
         "`assistant spam tune` can learn from 20 of each"
     )
     fine_action.run()
-    assert mark_counts("words-1") == {"spam": 0, "ham": 1, "stale": 0}
+    assert mark_counts(Views(classifier).revision) == {"spam": 0, "ham": 1, "stale": 0}
     assert fine_action.undo
     assert spam_action.undo
     assert fine_action.undo() == "No longer remembered as ham"
-    assert mark_counts("words-1") == {"spam": 1, "ham": 0, "stale": 0}, "what was said before"
+    assert mark_counts(Views(classifier).revision) == {"spam": 1, "ham": 0, "stale": 0}, (
+        "what was said before"
+    )
     spam_action.undo()
-    assert mark_counts("words-1") == {"spam": 0, "ham": 0, "stale": 0}
+    assert mark_counts(Views(classifier).revision) == {"spam": 0, "ham": 0, "stale": 0}

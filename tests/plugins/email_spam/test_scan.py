@@ -27,6 +27,7 @@ from plugins.email_spam.marks import activate
 from plugins.email_spam.scan_output import Progress, clock
 from plugins.email_spam.scanning import BATCH, day_of, messages
 from plugins.email_spam.store import open_store
+from plugins.email_spam.views import Views
 from tests.support.words import EMBEDDED, WordClassifier
 
 FROM = b"From a@b Mon Jun  2 08:00:00 2025\n"
@@ -157,8 +158,8 @@ def test_a_new_head_scores_anew_and_the_one_before_is_remembered(
     run("scan", maildir)
     tea = np.eye(len(EMBEDDED))[EMBEDDED.index("tea")]
     zeros, ones = np.zeros(len(EMBEDDED)), np.ones(len(EMBEDDED))
-    figures = [tuple(vector.tolist()) for vector in (zeros, ones, 20 * tea)]
-    activate(Head(classifier.revision, *figures, 1.0, 0.0, 1e-3, 20, 20))
+    figures = [(*vector.tolist(), *vector.tolist()) for vector in (zeros, ones, 20 * tea)]
+    activate(Head(Views(classifier).revision, *figures, 1.0, 0.0, 1e-3, 20, 20))
     output = run("scan", maildir).stdout
     assert "10 judged" in output
     assert "100.0%" in output
