@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -109,13 +110,24 @@ def fit_head(
     regularization: float,
     revision: str = "",
 ) -> Head:
-    """Fit a head.
+    """Fit one head, see ``fit_path``."""
+    return fit_path(embedding_ND, model_N, spam_N, (regularization,), revision)[0]
+
+
+def fit_path(
+    embedding_ND: NDArray[np.float32],
+    model_N: Vector,
+    spam_N: NDArray[np.bool_],
+    strengths: Sequence[float],
+    revision: str = "",
+) -> list[Head]:
+    """Fit a head for each of some strengths, each on from the one before.
 
     Args:
         embedding_ND: embeddings of the marked mails.
         model_N: the model's log-odds of spam.
         spam_N: what the person said.
-        regularization: ridge on the mean loss; larger stays nearer to the model.
+        strengths: of the ridge on the mean loss; a larger one stays nearer to the model.
     """
     mean = embedding_ND.mean(axis=0, dtype=np.float64)
     spread = embedding_ND.std(axis=0, dtype=np.float64)
@@ -131,35 +143,44 @@ def fit_head(
     importance = 0.5 / counts  # sums to one, half for each class
     prior = np.zeros(x_NF.shape[1])
     prior[-1] = 1.0
-    beta, bias = _newton(x_NF, target, importance, prior, regularization)
-    return Head(
-        revision=revision,
-        mean=tuple(mean.tolist()),
-        scale=tuple(scale.tolist()),
-        weights=tuple((basis_DK @ beta[:-1]).tolist()),
-        log_odds_weight=float(beta[-1]),
-        bias=bias,
-        regularization=regularization,
-        spam=int(spam_N.sum()),
-        ham=int((~spam_N).sum()),
-    )
+    heads = []
+    beta, bias = prior, 0.0
+    for strength in strengths:
+        beta, bias = _newton(x_NF, target, importance, prior, strength, (beta, bias))
+        head = Head(
+            revision=revision,
+            mean=tuple(mean.tolist()),
+            scale=tuple(scale.tolist()),
+            weights=tuple((basis_DK @ beta[:-1]).tolist()),
+            log_odds_weight=float(beta[-1]),
+            bias=bias,
+            regularization=strength,
+            spam=int(spam_N.sum()),
+            ham=int((~spam_N).sum()),
+        )
+        heads.append(head)
+    return heads
 
 
 def fit_views(
     embedding_ND: NDArray[np.float32],
     model_N: Vector,
     spam_N: NDArray[np.bool_],
-    regularization: float,
+    strengths: Sequence[float],
     revision: str = "",
-) -> Head:
-    """Fit a head for each view, and return the one head that averages them by ``VIEW_WEIGHTS``.
+) -> list[Head]:
+    """Fit a head for each view; for each strength return the one head that averages them.
 
     Args:
         embedding_ND: of all views, one behind the other, equally wide.
-        model_N, spam_N, regularization: see ``fit_head``.
+        model_N, spam_N, strengths: see ``fit_path``.
     """
     views = np.split(embedding_ND, len(VIEWS), axis=1)
-    heads = [fit_head(view_ND, model_N, spam_N, regularization, revision) for view_ND in views]
+    paths = [fit_path(view_ND, model_N, spam_N, strengths, revision) for view_ND in views]
+    return [_averaged(heads) for heads in zip(*paths, strict=True)]
+
+
+def _averaged(heads: Sequence[Head]) -> Head:
     shares = np.array(VIEW_WEIGHTS) / sum(VIEW_WEIGHTS)
     weighed = list(zip(shares.tolist(), heads, strict=True))
     return replace(
@@ -173,7 +194,12 @@ def fit_views(
 
 
 def _newton(
-    x_NF: Vector, target_N: Vector, importance_N: Vector, prior_F: Vector, ridge: float
+    x_NF: Vector,
+    target_N: Vector,
+    importance_N: Vector,
+    prior_F: Vector,
+    ridge: float,
+    start: tuple[Vector, float],
 ) -> tuple[Vector, float]:
     """Minimise the weighted mean of the logistic loss + ridge/2 |beta - prior|^2; bias is free."""
     n, width = x_NF.shape
@@ -186,7 +212,7 @@ def _newton(
         loss = np.logaddexp(0, margin) - target_N * margin
         return float(importance_N @ loss + 0.5 * penalty @ (beta - centre) ** 2)
 
-    beta = centre.copy()
+    beta = np.append(*start)
     value = objective(beta)
     for _ in range(_STEPS):
         probability = sigmoid(design @ beta)

@@ -84,14 +84,10 @@ def tune(marks: Marks, revision: str, thresholds: Sequence[float]) -> Tuning:
     after = np.zeros(len(marks))
     for held_out in folds(marks.spam_N, FOLDS):
         rest = marks[_others(held_out, len(marks))]
-        head = fit_views(
-            rest.embedding_ND, rest.model_N, rest.spam_N, choose_strength(rest), revision
-        )
+        head = _fitted(rest, revision)
         part = marks[held_out]
         after[held_out] = head.log_odds(part.embedding_ND, part.model_N)
-    final = fit_views(
-        marks.embedding_ND, marks.model_N, marks.spam_N, choose_strength(marks), revision
-    )
+    final = _fitted(marks, revision)
     return Tuning(
         head=final,
         auc_before=roc_auc(marks.spam_N, marks.model_N),
@@ -103,19 +99,23 @@ def tune(marks: Marks, revision: str, thresholds: Sequence[float]) -> Tuning:
     )
 
 
+def _fitted(marks: Marks, revision: str) -> Head:
+    strengths = (choose_strength(marks),)
+    return fit_views(marks.embedding_ND, marks.model_N, marks.spam_N, strengths, revision)[0]
+
+
 def choose_strength(marks: Marks) -> float:
     """Return the regularization under which held-out marks are predicted best."""
     if len(marks) > MOST_TO_CHOOSE:
         count = -(-len(marks) // MOST_TO_CHOOSE)
         marks = marks[folds(marks.spam_N, count)[0]]
-    losses = []
-    for strength in STRENGTHS:
-        predicted = np.zeros(len(marks))
-        for held_out in folds(marks.spam_N, INNER_FOLDS):
-            rest, part = marks[_others(held_out, len(marks))], marks[held_out]
-            head = fit_views(rest.embedding_ND, rest.model_N, rest.spam_N, strength)
-            predicted[held_out] = head.log_odds(part.embedding_ND, part.model_N)
-        losses.append(balanced_loss(marks.spam_N, predicted))
+    predicted = np.zeros((len(STRENGTHS), len(marks)))
+    for held_out in folds(marks.spam_N, INNER_FOLDS):
+        rest, part = marks[_others(held_out, len(marks))], marks[held_out]
+        heads = fit_views(rest.embedding_ND, rest.model_N, rest.spam_N, STRENGTHS)
+        for row, head in zip(predicted, heads, strict=True):
+            row[held_out] = head.log_odds(part.embedding_ND, part.model_N)
+    losses = [balanced_loss(marks.spam_N, row) for row in predicted]
     return STRENGTHS[int(np.argmin(losses))]
 
 

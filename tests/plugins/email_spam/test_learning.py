@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 from assistant.plugin_api import AssistantError, BadInputError, ModelError
 from plugins.email_spam.checker import load_checker
 from plugins.email_spam.commands import spam
-from plugins.email_spam.head import fit_head, fit_views, head_from_json, sigmoid
+from plugins.email_spam.head import fit_head, fit_path, fit_views, head_from_json, sigmoid
 from plugins.email_spam.mail import Mail
 from plugins.email_spam.marks import load_marks, mark, mark_counts, unmark
 from plugins.email_spam.store import open_store
@@ -58,10 +58,22 @@ def test_the_head_is_the_ridge_regression_that_scikit_learn_finds(n: int, width:
     np.testing.assert_allclose(ours, theirs.predict_proba(z_ND)[:, 1], atol=1e-3)
 
 
+@pytest.mark.parametrize("width", [12, 90])
+def test_a_path_of_strengths_finds_what_each_alone_finds(width: int) -> None:
+    marks = problem(60, width)
+    strengths = (1.0, 1e-3, 1e-6)
+    path = fit_path(marks.embedding_ND, marks.model_N, marks.spam_N, strengths)
+    for strength, head in zip(strengths, path, strict=True):
+        alone = fit_head(marks.embedding_ND, marks.model_N, marks.spam_N, strength)
+        expected = alone.log_odds(marks.embedding_ND, marks.model_N)
+        found = head.log_odds(marks.embedding_ND, marks.model_N)
+        np.testing.assert_allclose(sigmoid(found), sigmoid(expected), atol=1e-3)
+
+
 def test_a_head_of_two_views_is_the_weighed_mean_of_a_head_for_each() -> None:
     marks = problem(120, width=10)
     x_ND, model, spam = marks.embedding_ND, marks.model_N, marks.spam_N
-    both = fit_views(x_ND, model, spam, 0.01)
+    both = fit_views(x_ND, model, spam, (1.0, 0.01))[1]
     whole = fit_head(x_ND[:, :5], model, spam, 0.01).log_odds(x_ND[:, :5], model)
     headers = fit_head(x_ND[:, 5:], model, spam, 0.01).log_odds(x_ND[:, 5:], model)
     np.testing.assert_allclose(both.log_odds(x_ND, model), (2 * whole + headers) / 3, atol=1e-9)
