@@ -200,6 +200,31 @@ def test_moving_needs_a_rehearsal_and_can_be_undone(run, maildir: Path, tmp_path
         run("undo")
 
 
+def test_a_scan_reads_quickly_unless_a_head_needs_all(
+    run, classifier: WordClassifier, maildir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    for name in ("score", "score_quickly", "embed"):
+        method = getattr(WordClassifier, name)
+
+        def counted(self: WordClassifier, texts: list[str], name=name, method=method) -> object:
+            calls.append(name)
+            return method(self, texts)
+
+        monkeypatch.setattr(WordClassifier, name, counted)
+    run("scan", maildir)
+    assert calls[0] == "score_quickly"
+    calls.clear()
+    run("check", next((maildir / "cur").iterdir()))
+    assert "score_quickly" not in calls
+    figures = [(1.0,) * 2 * len(EMBEDDED)] * 3
+    activate(Head(Views(classifier).revision, *figures, 1.0, 0.0, 1e-3, 20, 20))
+    calls.clear()
+    run("scan", maildir)
+    assert "embed" in calls
+    assert "score_quickly" not in calls
+
+
 def test_a_lower_threshold_than_the_rehearsal_showed_needs_another(
     run, maildir: Path, tmp_path: Path
 ) -> None:
