@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from itertools import pairwise
 from typing import cast
 
@@ -9,8 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from assistant.engine import windows as policy
 from assistant.engine.windows import (
+    GLANCED,
     MOST_WINDOWS,
+    READING,
     SKIMMED,
     SKIMMED_TOKENS,
     Windows,
@@ -111,3 +115,31 @@ def test_skimming_reads_a_few_passages_of_what_head_and_tail_leave(
     for index, middle in enumerate(middles):
         wanted = 191 + unread * (2 * index + 1) / (2 * len(middles))
         assert abs(middle - wanted) <= 2 or paragraph + length < 400
+
+
+def test_a_glance_is_beginning_middle_and_end_of_a_text_worth_one() -> None:
+    windows = Windows(256, 255, 0.75, 48)
+    assert windows.glance(letters(119), LETTERS) == []
+    assert Windows(128, 127, 0.75, 48).glance(letters(500), LETTERS) == []
+    ids, (head, size, tail) = LETTERS.encode(letters(501)), GLANCED
+    glance = windows.glance(letters(501), LETTERS)
+    assert glance[:head] == ids[:head]
+    assert glance[-tail - 1 :] == [*ids[-tail:], END]
+    middle = glance[head : -tail - 1]
+    at = ids.index(middle[0])
+    assert middle == ids[at : at + size]
+    # as far from what the head holds as from what the tail holds
+    assert abs((at - head) - (len(ids) - tail - at - size)) <= 1
+    assert windows.skim_after_glance(letters(255), LETTERS) == []
+    counts = [len(windows.skim_after_glance(letters(n), LETTERS)) for n in (300, 400, 700, 5000)]
+    assert counts == [1, 2, 3, 3]
+
+
+def test_a_change_of_what_is_read_is_another_reading() -> None:
+    """Raise READING and write down the new digest: scores of mailboxes are kept by it."""
+    windows, text = Windows(256, 255, 0.75, 48), f"{letters(30)}\n\n{letters(3000)}"
+    read = [windows.cut(text, LETTERS), windows.skim(text, LETTERS), windows.glance(text, LETTERS)]
+    read += [windows.skim_after_glance(text, LETTERS), windows.cut(letters(20), LETTERS)]
+    bars = [policy.CLEAR, policy.SUSPICIOUS, policy.GLANCED_CLEAR, policy.GLANCED_CONVICTED]
+    digest = hashlib.sha256(repr((read, bars)).encode()).hexdigest()[:16]
+    assert (READING, digest) == (1, "24355ef469e5c043")
