@@ -63,6 +63,7 @@ models: $(VENV)/.development
 	$(BIN)/training import --model minilm
 	$(BIN)/training finetune encoder --preset handbook --output runs/encoder
 	$(BIN)/training handbook build runs/encoder/checkpoint -o runs/handbook --entries 1
+	$(BIN)/training handbook judge runs/handbook
 	$(BIN)/training finetune chat --preset support-chat --output runs/support-chat
 	$(BIN)/training export runs/support-chat/checkpoint -o models/support-chat --quantization int4
 	$(BIN)/training handbook attach runs/handbook models/support-chat

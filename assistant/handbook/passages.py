@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from assistant.conversation import Note
+from assistant.handbook.judging import NearRun
 from assistant.handbook.query import search_text
-from assistant.handbook.sentences import runs, sentences
+from assistant.handbook.sentences import runs, sentences, titled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from assistant.handbook.judging import SecondLook
 
 Encode = Callable[[str], "NDArray[np.float32]"]
 """A text to its vector of length one, [E]."""
@@ -32,14 +35,15 @@ RUN_WORDS = 60
 
 @dataclass(frozen=True)
 class PassageSettings:
-    """What decides which sentences are read.
+    """What decides which sentences are read: cosines, or log-odds where there is a second look.
 
     Attributes:
         threshold: least score of the nearest one, else no note answers the question.
         margin: a sentence whose score is lower than the best one's by more is left out.
         elsewhere: the same for sentences of other notes than the best one's.
         sentences: most sentences read.
-        surroundings: weight of the run of sentences that one stands in, in its score.
+        surroundings: weight of the run of sentences that one stands in, in its nearness.
+        further: least score of the sentences behind the nearest one; None: the threshold.
     """
 
     threshold: float = 0.38
@@ -47,6 +51,7 @@ class PassageSettings:
     elsewhere: float = 0.05
     sentences: int = 3
     surroundings: float = 0.5
+    further: float | None = None
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,8 @@ class Sentence:
 
     Attributes:
         note: number of the note, from 1.
-        score: how near it is to the question, a cosine.
+        score: how near it is to the question, a cosine; after a second look the log-odds that it
+            answers.
     """
 
     note: int
@@ -69,12 +75,17 @@ class PassageReader:
 
     Args:
         remembered: most vectors kept; None keeps all.
+        look: judges the sentences that are near; without one they are ranked by their cosines.
     """
 
     def __init__(
-        self, encode: Encode, settings: PassageSettings, remembered: int | None = REMEMBERED
+        self,
+        encode: Encode,
+        settings: PassageSettings,
+        remembered: int | None = REMEMBERED,
+        look: SecondLook | None = None,
     ) -> None:
-        self.encode, self.settings = encode, settings
+        self.encode, self.settings, self.look = encode, settings, look
         self._encode = lru_cache(remembered)(encode)
 
     def find(
@@ -93,11 +104,10 @@ class PassageReader:
             ModelError: the encoder failed.
         """
         scored = sorted(self.scored(questions, notes), key=lambda each: -each.score)
-        near = [
-            each
-            for each in scored[: self.settings.sentences]
-            if each.score >= self._floor(scored[0], each)
-        ]
+        near = scored[:1] if scored and scored[0].score >= self.settings.threshold else []
+        if near:
+            others = scored[1 : self.settings.sentences]
+            near += [each for each in others if each.score >= self._floor(near[0], each)]
         near += [s for s in scored if (s.note, s.text) in needed and s not in near]
         found: dict[int, list[Sentence]] = {}
         for each in near:
@@ -110,45 +120,43 @@ class PassageReader:
     def _floor(self, best: Sentence, other: Sentence) -> float:
         settings = self.settings
         margin = settings.margin if other.note == best.note else settings.elsewhere
-        return max(settings.threshold, best.score - margin)
+        least = settings.threshold if settings.further is None else settings.further
+        return max(least, best.score - margin)
 
     def scored(self, questions: Sequence[str], notes: Sequence[Note]) -> list[Sentence]:
         """Return the sentences that may be meant, with their scores.
 
         A sentence holds the answer, its surroundings tell what it is about: both count. It may
         be near to the last message alone, or with what that goes back to. Of many runs, those
-        that are near as a whole are looked at by the sentence.
+        that are near as a whole are looked at by the sentence, and judged where there is a judge.
         """
+        near = self.near_runs(questions, notes)
+        scores = [score for run in near for score in run.nearness]
+        if self.look is not None and self.look.judge is not None:
+            scores = self.look.log_odds(search_text(questions), near).tolist()
+        texts = [(run.note, run.title, text) for run in near for text in run.texts]
+        return [Sentence(*text, score) for text, score in zip(texts, scores, strict=True)]
+
+    def near_runs(self, questions: Sequence[str], notes: Sequence[Note]) -> list[NearRun]:
+        """Return the runs that are near as a whole, the nearest first."""
         last = " ".join(questions[-1].split()) if questions else ""
         asked = dict.fromkeys([last, search_text(questions)])  # often the same
-        asked_QE = np.stack([self._encode(text) for text in asked])
-        found = [
-            (self._nearness(" ".join(run), note.title, asked_QE), number, note, run)
+        parts = [
+            (number, note.title, run)
             for number, note in enumerate(notes, start=1)
             for run in runs(sentences(note.text), RUN_WORDS)
         ]
-        found.sort(key=lambda each: -float(each[0].max()))
+        encode = self._encode
+        if self.look is not None and len(parts) <= CANDIDATES:
+            encode = self.look.vector  # all are read by their tokens anyway
+        asked_QE = np.stack([encode(text) for text in asked])
+        run_PQ = [asked_QE @ encode(titled(title, " ".join(run))) for _, title, run in parts]
+        nearest = sorted(range(len(parts)), key=lambda part: -float(run_PQ[part].max()))
         share = self.settings.surroundings
-        return [
-            Sentence(
-                number,
-                note.title,
-                text,
-                float(
-                    (share * run_Q + (1 - share) * self._nearness(text, note.title, asked_QE)).max()
-                ),
-            )
-            for run_Q, number, note, run in found[:CANDIDATES]
-            for text in run
-        ]
-
-    def _nearness(
-        self, text: str, title: str, asked_QE: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
-        """Return how near a text of a note is to each question, [Q]."""
-        return asked_QE @ self._encode(titled(title, text))
-
-
-def titled(title: str, text: str) -> str:
-    """Return a part of a note as it is encoded."""
-    return f"{title}: {text}"
+        found = []
+        for part in nearest[:CANDIDATES]:
+            number, title, run = parts[part]
+            own = [asked_QE @ self._encode(titled(title, text)) for text in run]
+            nearness = [float((share * run_PQ[part] + (1 - share) * own_Q).max()) for own_Q in own]
+            found.append(NearRun(number, title, run, tuple(nearness)))
+        return found

@@ -16,6 +16,7 @@ from assistant.conversation import HandbookEntry
 from assistant.errors import ModelError
 from assistant.handbook.encoder import OnnxTextEncoder, TextEncoder
 from assistant.handbook.entries import item_of, phrasings, read_entries
+from assistant.handbook.judging import SecondLook, SentenceJudge
 from assistant.handbook.passages import PassageReader, PassageSettings
 from assistant.handbook.query import search_text
 from assistant.tokenizer import Tokenizer, TokenizerSpec
@@ -61,8 +62,13 @@ class Handbook:
         encoder: TextEncoder,
         settings: HandbookSettings,
         passages: PassageSettings | None = None,
+        look: SecondLook | None = None,
     ) -> None:
-        """Raise ModelError when there is not one vector for each phrasing."""
+        """Raise ModelError when there is not one vector for each phrasing.
+
+        Args:
+            look: judges the sentences of notes.
+        """
         self.entries, self.encoder, self.settings = list(entries), encoder, settings
         counts = [len(phrasings(entry)) for entry in self.entries]
         if not counts or vectors_PE.ndim != 2 or len(vectors_PE) != sum(counts):
@@ -71,7 +77,7 @@ class Handbook:
             )
         self.vectors_PE = np.ascontiguousarray(vectors_PE, dtype=np.float32)
         self.starts_N = np.cumsum([0, *counts[:-1]])
-        self.reader = PassageReader(encoder.encode, passages or PassageSettings())
+        self.reader = PassageReader(encoder.encode, passages or PassageSettings(), look=look)
 
     @classmethod
     def load(cls, directory: Path, facts: Mapping[str, Any]) -> Handbook:
@@ -93,9 +99,14 @@ class Handbook:
             entries = read_entries(files["entries"])
             vectors = np.load(files["vectors"], allow_pickle=False)
             encoder = OnnxTextEncoder(files["graph"], tokenizer, int(facts["max_tokens"]))
+            look = None
+            if "judge" in files:
+                look = SecondLook(encoder, SentenceJudge(files["judge"]))
+            if look is not None and not encoder.reads_tokens:
+                raise ValueError("its encoder tells no states of tokens")
         except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise ModelError(f"The handbook in {directory} is damaged ({error!r})") from error
-        return cls(entries, vectors, encoder, settings, passages)
+        return cls(entries, vectors, encoder, settings, passages, look)
 
     def scores(self, vector_E: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return each entry's score: that of its closest phrasing, [N]."""

@@ -45,3 +45,8 @@ def runs(parts: list[str], words: int) -> list[tuple[str, ...]]:
         found[run].append(part)
         said += length
     return [tuple(run) for run in found if run]
+
+
+def titled(title: str, text: str) -> str:
+    """Return a part of a note as it is encoded."""
+    return f"{title}: {text}"

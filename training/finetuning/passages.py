@@ -26,7 +26,9 @@ class PassageExamples:
     """
 
     def __init__(self, reader: PassageReader) -> None:
-        self.reader = PassageReader(reader.encode, reader.settings, remembered=None)
+        self.reader = PassageReader(
+            reader.encode, reader.settings, remembered=None, look=reader.look
+        )
 
     def prompted(self, messages: Sequence[Message]) -> list[Prompted]:
         """Return a conversation once for each answer.

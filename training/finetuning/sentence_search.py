@@ -18,8 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from assistant.handbook.passages import titled
 from assistant.handbook.query import search_text
+from assistant.handbook.sentences import titled
 from training.finetuning.conversations import Dialogue
 from training.finetuning.sources import answer_sources, note_sentences
 

@@ -81,6 +81,34 @@ def build(
         click.echo(f"file: {file.name} {file.stat().st_size}")
 
 
+@command.command("judge")
+@click.argument("handbook", type=click.Path(path_type=Path))
+@click.option(
+    "--data",
+    multiple=True,
+    metavar="FILE",
+    help="Dialogues (JSON Lines) instead of the written ones; may be repeated.",
+)
+@click.option("--seed", type=int, default=0, show_default=True)
+def judge(handbook: Path, data: tuple[str, ...], seed: int) -> None:
+    """Add to the folder HANDBOOK what judges which sentences of a person's notes answer.
+
+    Takes minutes: each question of the dialogues with notes is looked for in its notes.
+    """
+    from training.datasets.jsonl import files_sha256
+    from training.finetuning.conversations import DialogueData, load_dialogues
+    from training.handbook.judge import add_judge
+    from training.run import commit
+
+    chosen = DialogueData(files=data)
+    provenance = {"data": files_sha256(chosen.paths), "commit": commit() or "unknown"}
+    report = add_judge(handbook, load_dialogues(chosen), provenance, seed)
+    click.echo(f"handbook: {handbook}")
+    for name, figures in report.items():
+        told = ", ".join(f"{figure} {value:.4g}" for figure, value in figures.items())
+        click.echo(f"{name}: {told}")
+
+
 @command.command("attach")
 @click.argument("handbook", type=click.Path(path_type=Path))
 @click.argument("bundle", type=click.Path(path_type=Path))
