@@ -146,7 +146,7 @@ class PassageReader:
             for number, note in enumerate(notes, start=1)
             for run in runs(sentences(note.text), RUN_WORDS)
         ]
-        encode = self._encode
+        encode: Encode = self._encode
         if self.look is not None and len(parts) <= CANDIDATES:
             encode = self.look.vector  # all are read by their tokens anyway
         asked_QE = np.stack([encode(text) for text in asked])

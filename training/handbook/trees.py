@@ -21,6 +21,7 @@ def export_trees(trees: GradientBoostingClassifier, path: Path) -> None:
     nodes: dict[str, list[Any]] = defaultdict(list)
     for number, estimator in enumerate(trees.estimators_[:, 0]):
         _add_tree(nodes, number, estimator.tree_, float(trees.learning_rate))
+    attributes: dict[str, Any] = dict(nodes)
     nowhere = np.zeros((1, width), np.float32)
     steps = sum(float(tree.predict(nowhere)[0]) for tree in trees.estimators_[:, 0])
     prior = float(trees.decision_function(nowhere)[0]) - float(trees.learning_rate) * steps
@@ -33,7 +34,7 @@ def export_trees(trees: GradientBoostingClassifier, path: Path) -> None:
         base_values=[prior],
         aggregate_function="SUM",
         post_transform="NONE",
-        **nodes,
+        **attributes,
     )
     graph = helper.make_graph(
         [node],

@@ -11,6 +11,7 @@ import onnx
 import pytest
 import torch
 from click.testing import CliRunner
+from numpy.typing import NDArray
 from sklearn.ensemble import GradientBoostingClassifier
 
 from assistant.bundle import damaged_files
@@ -149,7 +150,7 @@ def _question(answerable: bool, nearly: bool = False) -> JudgedQuestion:
     )
 
 
-def _scores(values: Sequence[float]) -> list[np.ndarray]:
+def _scores(values: Sequence[float]) -> list[NDArray[np.float64]]:
     return [np.array([value]) for value in values]
 
 
