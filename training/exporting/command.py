@@ -28,11 +28,12 @@ import click
 @click.option("--description", default="", help="One sentence for the card and `models list`.")
 @click.option(
     "--quantization",
-    type=click.Choice(["float32", "int8", "int4"]),
+    type=click.Choice(["float32", "int8", "int4", "int4-symmetric"]),
     default="int8",
     show_default=True,
     help="Weights: int8 is safe; int4 is exact for weights imported from Q4_1, and for adapters "
-    "beside them that were not merged (lora.merge = false).",
+    "beside them that were not merged (lora.merge = false); int4-symmetric, the smallest and "
+    "fastest, is exact for weights trained on its grid (grid.bits = 4).",
 )
 @click.option(
     "--adapter-rank",

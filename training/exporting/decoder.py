@@ -25,7 +25,9 @@ from training.exporting.graph import Graph
 from training.exporting.quantization import (
     BLOCK,
     Quantization,
+    QuantizedMatrix,
     quantize_int4,
+    quantize_int4_symmetric,
     quantize_int8,
 )
 from training.finetuning.lora import merged
@@ -36,6 +38,20 @@ FLOAT, INT32, INT64 = TensorProto.FLOAT, TensorProto.INT32, TensorProto.INT64
 
 def _array(tensor: object) -> NDArray[np.float32]:
     return tensor.detach().float().cpu().numpy()  # type: ignore[attr-defined]
+
+
+def _embedding(
+    values_VD: NDArray[np.float32], quantization: Quantization
+) -> QuantizedMatrix | None:
+    """Quantize the tied embedding: as the head it decides every logit, so it has 8 bits.
+
+    Only weights that were trained on the symmetric 4-bit grid keep it there.
+    """
+    if quantization == "float32":
+        return None
+    if quantization == "int4-symmetric":
+        return quantize_int4_symmetric(values_VD)
+    return quantize_int8(values_VD)
 
 
 class DecoderGraph:
@@ -57,10 +73,7 @@ class DecoderGraph:
         self.lost: list[float] = []
         self.graph = Graph("decoder", unpack)
         self.embedding = _array(transformer.embed_tokens.weight)
-        # The tied embedding stays at 8 bits: as the head it decides every logit.
-        self.quantized_embedding = (
-            None if quantization == "float32" else quantize_int8(self.embedding)
-        )
+        self.quantized_embedding = _embedding(self.embedding, quantization)
         self.graph.weight("rope.cos", _array(transformer.cos))
         self.graph.weight("rope.sin", _array(transformer.sin))
 
@@ -79,6 +92,8 @@ class DecoderGraph:
             return self.graph.linear(x, name, matrix, more)
         if self.quantization == "int8":
             return self.graph.linear(x, name, quantize_int8(stacked))
+        if self.quantization == "int4-symmetric":
+            return self.graph.linear(x, name, quantize_int4_symmetric(stacked))
         return self.graph.linear(x, name, stacked)
 
     def embed(self, ids: str) -> str:
@@ -89,12 +104,13 @@ class DecoderGraph:
         codes = g.weight("embedding.codes", self.quantized_embedding.codes_NGb)
         scales = g.weight("embedding.scales", self.quantized_embedding.scales_NG)
         last = g.weight("axis.2", np.array([2], np.int64))
-        # [V, G, 32] with scales [V, G, 1]: the very tensors that the head's MatMulNBits reads.
+        # [V, G, 32], at 4 bits two a byte, with scales [V, G, 1]: the very tensors that the head's
+        # MatMulNBits reads.
         blocks = g.node(
             "GatherBlockQuantized",
             [codes, ids, g.node("Unsqueeze", [scales, last])],
             contrib=True,
-            bits=8,
+            bits=self.quantized_embedding.bits,
             block_size=BLOCK,
             gather_axis=0,
             quantize_axis=2,

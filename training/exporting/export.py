@@ -76,7 +76,7 @@ def export_bundle(
         )
     classification = checkpoint.task == "classification"
     if isinstance(checkpoint.transformer, Encoder) and (
-        quantization == "int4" or not classification
+        quantization.startswith("int4") or not classification
     ):
         raise ValueError("an encoder is exported as a classifier, in int8 or float32")
     if adapter_rank is not None and adapter_rank < 1:

@@ -11,11 +11,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Quantization = Literal["float32", "int8", "int4"]
-QUANTIZATIONS: tuple[Quantization, ...] = ("float32", "int8", "int4")
+Quantization = Literal["float32", "int8", "int4", "int4-symmetric"]
+QUANTIZATIONS: tuple[Quantization, ...] = ("float32", "int8", "int4", "int4-symmetric")
 BLOCK = 32
 # Codes that a block's largest value may get, when zero points are fixed; the range is -8 to 7.
 SYMMETRIC_CODES = (-8, -7.6, -7.2, -6.8, 7, 7.4)
+# Those of weights that lie on such a grid already.
+GRID_CODES = (-7, -6, -5, -4, -3, -2, -1, 1, 2, 3, 4, 5, 6)
 
 
 @dataclass(frozen=True)
@@ -79,13 +81,15 @@ def quantize_int4(weight_NK: NDArray[np.float32]) -> QuantizedMatrix:
 def quantize_int4_symmetric(weight_NK: NDArray[np.float32]) -> QuantizedMatrix:
     """Zero point 8; each block takes the scale of the least squared error among a few.
 
-    The candidates put the largest value, whatever its sign, on code -8 or near it.
+    The candidates put the largest value, whatever its sign, on code -8 or near it. Weights that
+    lie on such a grid already, as ``training.finetuning.grid`` trains them, come back exactly
+    (but for float32's last digit).
     """
     blocks = _blocks(weight_NK)
     largest = np.take_along_axis(blocks, np.abs(blocks).argmax(-1)[..., None], -1)[..., 0]
     best = np.full(largest.shape, np.inf)
     scales, codes = np.zeros_like(largest), np.zeros_like(blocks)
-    for code in SYMMETRIC_CODES:
+    for code in SYMMETRIC_CODES + GRID_CODES:
         scale = largest / np.float32(code)
         scale[np.abs(scale) < 1e-10] = 1e-10
         rounded = np.clip(np.rint(blocks / scale[..., None]), -8, 7)

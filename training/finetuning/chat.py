@@ -7,21 +7,26 @@ micro-batches and divided once by the number of those tokens.
 from __future__ import annotations
 
 import math
+import random
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from assistant.tokenizer import Tokenizer
 from training.checkpoint import Checkpoint, load_checkpoint, load_state, save_checkpoint
 from training.data.broken import Broken
 from training.datasets.jsonl import files_sha256
 from training.device import choose_device
+from training.finetuning.compensation import BLOCK, compensate, plainly_rounded
 from training.finetuning.conversations import DialogueData, Example, load_dialogues
+from training.finetuning.distillation import DistillationConfig, distillation_loss, divergence
 from training.finetuning.examples import ChatExamples
+from training.finetuning.grid import GridConfig, put_on_grid, rounded_weights
 from training.finetuning.grounded import GroundedConfig
 from training.finetuning.handbook import HandbookConfig, open_examples
 from training.finetuning.lora import LoraConfig, add_lora, lora_config, merged
@@ -66,6 +71,10 @@ class ChatConfig:
     """Changes to dialogues with notes."""
     lora: LoraConfig = field(default_factory=LoraConfig)
     """Adapters instead of full fine-tuning."""
+    grid: GridConfig = field(default_factory=GridConfig)
+    """Full fine-tuning through the rounding to 4 bits."""
+    distillation: DistillationConfig = field(default_factory=DistillationConfig)
+    """A teacher whose probabilities are learned."""
     loop: LoopConfig = field(default_factory=LoopConfig)
     """The training loop."""
     eval_dialogues: int = 200
@@ -93,16 +102,20 @@ class ChatTask:
         config: ChatConfig,
         provenance: dict[str, Any],
         retention: Retention | None = None,
+        teacher: Transformer | None = None,
     ) -> None:
         self.transformer, self.tokenizer, self.config = transformer, tokenizer, config
-        self.provenance, self.retention = provenance, retention
-        self.device = transformer.embed_tokens.weight.device
+        self.provenance, self.retention, self.teacher = provenance, retention, teacher
+        self.device = transformer.norm.weight.device
         length = _row_length(config, transformer)
         self._validation = packed(validation, length * config.batch_size)
 
     def loss(self, batch: PackedBatch) -> tuple[Tensor, int]:
         """Return the summed loss and the number of counted tokens."""
-        with precision(self.device, self.config.precision):
+        with precision(self.device, self.config.precision), parametrize.cached():
+            if self.teacher is not None:
+                settings = self.config.distillation
+                return distillation_loss(self.transformer, self.teacher, batch, settings)
             return answer_loss(self.transformer, batch)
 
     def tokens(self, batch: PackedBatch) -> int:
@@ -111,13 +124,25 @@ class ChatTask:
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
-        """Return loss and perplexity per token of the validation answers, and the retention."""
+        """Return loss and perplexity per token of the validation answers, and the retention.
+
+        With a teacher also the mean divergence from it and the share of tokens that agree.
+        """
         total, count = 0.0, 0
-        for batch in self._validation:
-            summed, number = self.loss(batch)
-            total, count = total + float(summed), count + number
-        kept = self.retention and self.retention.bits_per_byte(self.transformer)
+        differ, agree, tokens = 0.0, 0, 0
+        with precision(self.device, self.config.precision), parametrize.cached():
+            for batch in self._validation:
+                summed, number = answer_loss(self.transformer, batch)
+                total, count = total + float(summed), count + number
+                if self.teacher is not None:
+                    found = divergence(self.transformer, self.teacher, batch)
+                    differ, agree, tokens = (
+                        differ + found[0], agree + found[1], tokens + found[2]
+                    )  # fmt: skip
+            kept = self.retention and self.retention.bits_per_byte(self.transformer)
         metrics = {METRIC: kept} if kept else {}
+        if tokens:
+            metrics |= {"teacher_divergence": differ / tokens, "teacher_agreement": agree / tokens}
         if not count:
             return metrics
         mean = total / count
@@ -132,7 +157,8 @@ class ChatTask:
             extra={"system_prompt": self.config.data.system_prompt},
         )  # fmt: skip
         options = SamplingOptions(self.config.sample_tokens, temperature=0.0)
-        answers = samples(current, self.config.sample_questions, options)
+        with parametrize.cached():
+            answers = samples(current, self.config.sample_questions, options)
         return {question: f" {answer.strip()}" for question, answer in answers.items()}
 
     def checkpoint(self) -> Checkpoint:
@@ -140,7 +166,7 @@ class ChatTask:
         merge = self.config.lora.merge
         return Checkpoint(
             task="chat",
-            transformer=merged(self.transformer) if merge else self.transformer,
+            transformer=rounded_weights(merged(self.transformer) if merge else self.transformer),
             tokenizer=self.tokenizer,
             extra={"system_prompt": self.config.data.system_prompt},
             provenance=self.provenance,
@@ -157,7 +183,7 @@ def _start(foundation: Checkpoint, config: ChatConfig) -> Transformer:
     if before is not None and before == replace(config.lora, merge=False):
         return foundation.decoder
     transformer = merged(foundation.decoder)
-    if before is not None:
+    if before is not None and not config.grid.bits:
         print(
             f"warning: the foundation's adapters (rank {before.rank}, alpha {before.alpha:g}) are "
             "merged into its weights; set the same lora.rank and lora.alpha to train them further",
@@ -166,6 +192,42 @@ def _start(foundation: Checkpoint, config: ChatConfig) -> Transformer:
     if config.lora.rank:
         add_lora(transformer, config.lora, config.seed)
     return transformer
+
+
+def _check_grid(config: ChatConfig, foundation: Transformer) -> None:
+    if config.grid.bits not in (0, 4):
+        raise ValueError(f"grid.bits {config.grid.bits}: 4, or 0 for none")
+    if config.grid.bits and config.lora.rank:
+        raise ValueError("grid.bits and lora.rank: whole matrices are trained through rounding")
+    if config.grid.bits:
+        for module in foundation.modules():
+            inputs = getattr(module, "weight", torch.zeros(BLOCK)).shape[-1]
+            if isinstance(module, nn.Linear | nn.Embedding) and inputs % BLOCK:
+                raise ValueError(f"{inputs} inputs: grid.bits needs multiples of {BLOCK}")
+
+
+def _teacher(config: ChatConfig, tokenizer: Tokenizer, device: torch.device) -> Transformer | None:
+    path = config.distillation.teacher
+    if not path:
+        return None
+    teacher = load_checkpoint(Path(path), device)
+    if teacher.classifier is not None or teacher.tokenizer.ranks != tokenizer.ranks:
+        raise ValueError(f"distillation.teacher {path}: not a language model of the same tokens")
+    return merged(teacher.decoder).requires_grad_(False).eval()
+
+
+def _calibration(examples: ChatExamples, config: ChatConfig) -> list[PackedBatch]:
+    """Return training examples of about as many tokens as configured."""
+    draw = random.Random(f"calibration:{config.seed}")  # noqa: S311
+    found = examples(draw)
+    draw.shuffle(found)
+    tokens, chosen = 0, []
+    for example in found:
+        if tokens >= config.grid.calibration_tokens:
+            break
+        chosen.append(example)
+        tokens += len(example.ids)
+    return packed(chosen, max(config.context_length, 2048))
 
 
 def _row_length(config: ChatConfig, transformer: Transformer) -> int:
@@ -183,6 +245,7 @@ def finetune_chat(config: ChatConfig, run: Run, resume: bool = False) -> Checkpo
     foundation = load_checkpoint(Path(config.foundation), device)
     if foundation.classifier is not None:
         raise ValueError(f"{config.foundation} is a classifier; chat starts from a language model")
+    _check_grid(config, foundation.decoder)
     transformer, tokenizer = _start(foundation, config), foundation.tokenizer
     length = _row_length(config, transformer)
     if length < config.context_length:
@@ -225,7 +288,16 @@ def finetune_chat(config: ChatConfig, run: Run, resume: bool = False) -> Checkpo
         provenance["weights"] = config.weights
     kept = Retention(config.retention, tokenizer, length)
     before = kept.bits_per_byte(transformer)
-    task = ChatTask(transformer, tokenizer, validation, config, provenance, kept)
+    if config.grid.bits:
+        known = resume and run.resumable  # what is trained comes from the checkpoint then
+        put_on_grid(
+            transformer,
+            plainly_rounded(transformer)
+            if known
+            else compensate(transformer, _calibration(examples, config)),
+        )
+    teacher = _teacher(config, tokenizer, device)
+    task = ChatTask(transformer, tokenizer, validation, config, provenance, kept, teacher)
     source = PackedSource(examples, length * config.batch_size, config.seed)
     metrics = train(transformer, task, source, config.loop, run, resume)
     checkpoint = load_checkpoint(run.checkpoint, device)

@@ -18,7 +18,11 @@ from assistant.errors import ModelError
 from tests.support.tiny import tiny_chat, tiny_classifier, tiny_tokenizer
 from training.checkpoint import Checkpoint
 from training.exporting.export import export_bundle
-from training.exporting.quantization import quantize_int4, quantize_int8
+from training.exporting.quantization import (
+    quantize_int4,
+    quantize_int4_symmetric,
+    quantize_int8,
+)
 
 SHAPES = [
     {},
@@ -44,15 +48,17 @@ def test_float_graph_gives_torchs_logits_at_every_past_and_length(tmp_path, shap
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("quantization", ["int8", "int4"])
+@pytest.mark.parametrize("quantization", ["int8", "int4", "int4-symmetric"])
 def test_quantized_graph_equals_torch_with_the_dequantized_weights(tmp_path, shape, quantization):
     checkpoint = tiny_chat(**shape)
     bundle = export_bundle(checkpoint, tmp_path / "b", "b", quantization=quantization)
-    quantize = quantize_int8 if quantization == "int8" else quantize_int4
+    kinds = {"int8": quantize_int8, "int4": quantize_int4}
+    quantize = kinds.get(quantization, quantize_int4_symmetric)
     with torch.no_grad():
         for name, parameter in checkpoint.transformer.named_parameters():
             if parameter.ndim == 2:
-                kind = quantize_int8 if "embed" in name else quantize
+                eight = "embed" in name and quantization != "int4-symmetric"
+                kind = quantize_int8 if eight else quantize
                 parameter.copy_(torch.from_numpy(kind(parameter.numpy()).dequantize()))
     ids = list(range(40, 60))
     with torch.no_grad():
