@@ -165,8 +165,10 @@ class DecoderGraph:
         normed = self.norm(g.node("Reshape", [x, split]), name, module)
         return g.node("Reshape", [normed, joined])
 
-    def attention(self, x: str, index: int, module: Attention, past: list[str]) -> str:
-        """Grouped-query attention with rotary positions over the cache."""
+    def attention(
+        self, x: str, index: int, module: Attention, past: list[str], wanted: str = ""
+    ) -> str:
+        """Grouped-query attention with rotary positions over the cache; see ``blocks``."""
         g, a, name = self.graph, self.a, f"layers.{index}.self_attn"
         projections = (module.q_proj, module.k_proj, module.v_proj)
         if a.qk_norm:
@@ -191,7 +193,10 @@ class DecoderGraph:
             rotary_interleaved=0,
             scale=a.head_dim**-0.5,
         )
-        return self.linear(attended, f"{name}.o_proj", module.o_proj)
+        return self.linear(self._only(attended, wanted), f"{name}.o_proj", module.o_proj)
+
+    def _only(self, x: str, wanted: str) -> str:
+        return self.graph.node("Gather", [x, wanted], axis=1) if wanted else x
 
     def feed_forward(self, x: str, index: int, block: Block) -> str:
         """SwiGLU with gate and up in one product; QuickGelu with alpha 1 is SiLU."""
@@ -203,17 +208,24 @@ class DecoderGraph:
         product = g.node("Mul", [active, up])
         return self.linear(product, f"{name}.down_proj", mlp.down_proj)
 
-    def blocks(self, x: str, pasts: list[list[str]]) -> str:
-        """All blocks; returns the residual stream before the final norm."""
+    def blocks(self, x: str, pasts: list[list[str]], wanted: str = "") -> str:
+        """All blocks; returns the residual stream before the final norm.
+
+        Args:
+            wanted: positions [R] that are asked for, all without it. The last block's output is
+                computed for these alone; the others leave only keys and values there.
+        """
         delta = ""
         for index, module in enumerate(self.transformer.layers):
             assert isinstance(module, Block)
+            asked = wanted if index == len(pasts) - 1 else ""
             name = f"layers.{index}.input_layernorm"
             if delta:
                 normed, x = self.add_norm(x, delta, name, module.input_layernorm)
             else:
                 normed = self.norm(x, name, module.input_layernorm)
-            delta = self.attention(normed, index, module.self_attn, pasts[index])
+            delta = self.attention(normed, index, module.self_attn, pasts[index], asked)
+            x = self._only(x, asked)
             name = f"layers.{index}.post_attention_layernorm"
             normed, x = self.add_norm(x, delta, name, module.post_attention_layernorm)
             delta = self.feed_forward(normed, index, module)
@@ -252,9 +264,8 @@ def build_generation_graph(
         pasts.append([g.input(name, FLOAT, shape) for name in names])
         for name in names:
             g.output(name.replace("past", "present"), FLOAT, shape)
-    stream = b.blocks(b.embed("input_ids"), pasts)
-    wanted = g.node("Gather", [stream, "logit_positions"], axis=1)
-    b.head(b.norm(wanted, "norm", transformer.norm), "logits")
+    stream = b.blocks(b.embed("input_ids"), pasts, "logit_positions")
+    b.head(b.norm(stream, "norm", transformer.norm), "logits")
     g.save(path)
     return float(np.mean(b.lost)) if b.lost else 0.0
 
