@@ -286,6 +286,12 @@ def finetune_chat(config: ChatConfig, run: Run, resume: bool = False) -> Checkpo
     }
     if config.weights:
         provenance["weights"] = config.weights
+    if config.grid.bits:
+        provenance["grid_bits"] = config.grid.bits
+    if config.distillation.teacher:
+        same = config.distillation.teacher == config.foundation
+        name = Path(config.distillation.teacher).name
+        provenance["teacher"] = "its foundation" if same else name
     kept = Retention(config.retention, tokenizer, length)
     before = kept.bits_per_byte(transformer)
     if config.grid.bits:
