@@ -65,7 +65,8 @@ models: $(VENV)/.development
 	$(BIN)/training handbook build runs/encoder/checkpoint -o runs/handbook --entries 1
 	$(BIN)/training handbook judge runs/handbook
 	$(BIN)/training finetune chat --preset support-chat --output runs/support-chat
-	$(BIN)/training export runs/support-chat/checkpoint -o models/support-chat --quantization int4
+	$(BIN)/training finetune chat --preset four-bit --output runs/four-bit
+	$(BIN)/training export runs/four-bit/checkpoint -o models/support-chat --quantization int4-symmetric
 	$(BIN)/training handbook attach runs/handbook models/support-chat
 	$(BIN)/training finetune classifier --preset email-spam --output runs/email-spam \
 	  --set 'data.files=["$(DATA)", "training/datasets/mail.jsonl"]'
