@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from assistant.conversation import encode_conversation
 from training.checkpoint import Checkpoint
 from training.finetuning.conversations import DialogueData, load_dialogues
 from training.model import Block
+from training.moments import input_sums
 
 # The first of the linear layers that share an input: mean of x x^T over tokens, [K, K].
 Moments = dict[nn.Module, NDArray[np.float32]]
@@ -38,13 +39,7 @@ def calibration_texts(checkpoint: Checkpoint, tokens: int = CALIBRATION_TOKENS) 
 @torch.no_grad()
 def input_moments(checkpoint: Checkpoint, texts: Sequence[Sequence[int]]) -> Moments:
     """Return the second moments of what the blocks' linear layers read."""
-    sums: dict[nn.Module, Tensor] = {}
-
-    def add(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        x_TK = inputs[0].detach().flatten(0, -2).float()
-        sums[module] = sums.get(module, torch.zeros(())) + x_TK.T @ x_TK
-
-    hooks = []
+    readers: list[nn.Module] = []
     for block in checkpoint.decoder.layers:
         assert isinstance(block, Block)
         attention, mlp = block.self_attn, block.mlp
@@ -52,13 +47,9 @@ def input_moments(checkpoint: Checkpoint, texts: Sequence[Sequence[int]]) -> Mom
         first = [attention.q_proj, attention.k_proj, attention.v_proj, attention.o_proj]
         if not checkpoint.decoder.architecture.qk_norm:
             del first[1:3]
-        for module in [*first, mlp.gate_proj, mlp.down_proj]:
-            hooks.append(module.register_forward_pre_hook(add))
-    try:
+        readers += [*first, mlp.gate_proj, mlp.down_proj]
+    with input_sums(readers) as sums:
         for text in texts:
             checkpoint.decoder(torch.tensor([list(text)]))
-    finally:
-        for hook in hooks:
-            hook.remove()
     tokens = sum(map(len, texts))
     return {module: (total / tokens).cpu().numpy() for module, total in sums.items()}

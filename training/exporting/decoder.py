@@ -23,7 +23,6 @@ from training.exporting.calibration import Moments
 from training.exporting.extension import extension
 from training.exporting.graph import Graph
 from training.exporting.quantization import (
-    BLOCK,
     Quantization,
     QuantizedMatrix,
     quantize_int4,
@@ -32,6 +31,7 @@ from training.exporting.quantization import (
 )
 from training.finetuning.lora import merged
 from training.model import Attention, Block, RMSNorm, Transformer
+from training.symmetric_grid import BLOCK
 
 FLOAT, INT32, INT64 = TensorProto.FLOAT, TensorProto.INT32, TensorProto.INT64
 

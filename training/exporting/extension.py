@@ -21,12 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.exporting.adapters import Adapter
-from training.exporting.quantization import (
-    BLOCK,
-    QuantizedMatrix,
-    quantize_int4_symmetric,
-    quantize_int8,
-)
+from training.exporting.quantization import QuantizedMatrix, quantize_int4_symmetric, quantize_int8
+from training.symmetric_grid import BLOCK
 
 # Share of the mean activation added to all of them, so that calibration on little text holds.
 DAMPING = 0.01

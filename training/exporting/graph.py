@@ -16,7 +16,8 @@ from onnx import TensorProto, helper
 from onnx.external_data_helper import set_external_data
 
 from training.exporting.extension import Extension, block_sums
-from training.exporting.quantization import BLOCK, QuantizedMatrix
+from training.exporting.quantization import QuantizedMatrix
+from training.symmetric_grid import BLOCK
 
 CONTRIB = "com.microsoft"
 # model.onnx.adapter.0.data

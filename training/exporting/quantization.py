@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+
+from training.symmetric_grid import BLOCK, HIGHEST, LARGEST_CODES, LOWEST, best_scales
 
 Quantization = Literal["float32", "int8", "int4", "int4-symmetric"]
 QUANTIZATIONS: tuple[Quantization, ...] = ("float32", "int8", "int4", "int4-symmetric")
-BLOCK = 32
-# Codes that a block's largest value may get, when zero points are fixed; the range is -8 to 7.
-SYMMETRIC_CODES = (-8, -7.6, -7.2, -6.8, 7, 7.4)
-# Those of weights that lie on such a grid already.
+# Largest codes of blocks that lie on a symmetric grid already.
 GRID_CODES = (-7, -6, -5, -4, -3, -2, -1, 1, 2, 3, 4, 5, 6)
 
 
@@ -85,20 +85,10 @@ def quantize_int4_symmetric(weight_NK: NDArray[np.float32]) -> QuantizedMatrix:
     lie on such a grid already, as ``training.finetuning.grid`` trains them, come back exactly
     (but for float32's last digit).
     """
-    blocks = _blocks(weight_NK)
-    largest = np.take_along_axis(blocks, np.abs(blocks).argmax(-1)[..., None], -1)[..., 0]
-    best = np.full(largest.shape, np.inf)
-    scales, codes = np.zeros_like(largest), np.zeros_like(blocks)
-    for code in SYMMETRIC_CODES + GRID_CODES:
-        scale = largest / np.float32(code)
-        scale[np.abs(scale) < 1e-10] = 1e-10
-        rounded = np.clip(np.rint(blocks / scale[..., None]), -8, 7)
-        error = ((rounded * scale[..., None] - blocks) ** 2).sum(-1)
-        better = error < best
-        best = np.where(better, error, best)
-        scales = np.where(better, scale, scales)
-        codes = np.where(better[..., None], rounded, codes)
-    packed = pack_nibbles((codes + 8).astype(np.uint8))
+    padded = torch.from_numpy(np.array(_blocks(weight_NK).reshape(len(weight_NK), -1)))
+    scales = best_scales(padded, LARGEST_CODES + GRID_CODES).numpy()
+    codes = np.clip(np.rint(_blocks(weight_NK) / scales[..., None]), LOWEST, HIGHEST)
+    packed = pack_nibbles((codes - LOWEST).astype(np.uint8))
     return QuantizedMatrix(packed, scales, None, 4, weight_NK.shape[1])
 
 

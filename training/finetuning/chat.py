@@ -22,7 +22,7 @@ from training.checkpoint import Checkpoint, load_checkpoint, load_state, save_ch
 from training.data.broken import Broken
 from training.datasets.jsonl import files_sha256
 from training.device import choose_device
-from training.finetuning.compensation import BLOCK, compensate, plainly_rounded
+from training.finetuning.compensation import compensate, plainly_rounded
 from training.finetuning.conversations import DialogueData, Example, load_dialogues
 from training.finetuning.distillation import DistillationConfig, distillation_loss, divergence
 from training.finetuning.examples import ChatExamples
@@ -38,6 +38,7 @@ from training.model import Transformer
 from training.precision import Precision, precision
 from training.run import Run, commit
 from training.sampling import SamplingOptions, samples
+from training.symmetric_grid import BLOCK
 from training.world import primary
 
 
@@ -201,9 +202,10 @@ def _check_grid(config: ChatConfig, foundation: Transformer) -> None:
         raise ValueError("grid.bits and lora.rank: whole matrices are trained through rounding")
     if config.grid.bits:
         for module in foundation.modules():
-            inputs = getattr(module, "weight", torch.zeros(BLOCK)).shape[-1]
-            if isinstance(module, nn.Linear | nn.Embedding) and inputs % BLOCK:
-                raise ValueError(f"{inputs} inputs: grid.bits needs multiples of {BLOCK}")
+            if isinstance(module, nn.Linear | nn.Embedding) and module.weight.shape[-1] % BLOCK:
+                raise ValueError(
+                    f"{module.weight.shape[-1]} inputs: grid.bits needs multiples of {BLOCK}"
+                )
 
 
 def _teacher(config: ChatConfig, tokenizer: Tokenizer, device: torch.device) -> Transformer | None:

@@ -16,14 +16,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from training.finetuning.packing import PackedBatch
+from training.finetuning.packing import PackedBatch, laid_out
 from training.model import Block, Transformer
+from training.moments import input_sums
 from training.packing import Packing
+from training.symmetric_grid import BLOCK, HIGHEST, LOWEST, best_scales, on_grid
 
-BLOCK = 32
-LOWEST, HIGHEST = -8, 7
-# Codes on which a block's largest value may come to lie; the scale of the least error is taken.
-LARGEST_CODES = (-8.0, -7.6, -7.2, -6.8, 7.0, 7.4)
 # Share of the mean square input added to each input's own: keeps the inverse stable.
 DAMPING = 0.01
 
@@ -43,34 +41,6 @@ class Rounded:
     def weight(self) -> Tensor:
         """Return the rounded matrix."""
         return on_grid(self.values_NK, self.scales_NG)
-
-
-def on_grid(values_NK: Tensor, scales_NG: Tensor) -> Tensor:
-    """Return the grid's points nearest to values [N, K]."""
-    scales = scales_NG.unsqueeze(-1)
-    codes = values_NK.unflatten(-1, (-1, BLOCK)).div(scales).round_().clamp_(LOWEST, HIGHEST)
-    return codes.mul_(scales).flatten(-2)
-
-
-def best_scales(values_NK: Tensor, importance_K: Tensor | None = None) -> Tensor:
-    """Return the scales [N, G] of the least squared error among a few.
-
-    Args:
-        importance_K: weights of the columns' errors.
-    """
-    blocks = values_NK.unflatten(-1, (-1, BLOCK))
-    largest = blocks.gather(-1, blocks.abs().argmax(-1, keepdim=True))[..., 0]
-    weights = None if importance_K is None else importance_K.unflatten(0, (-1, BLOCK))
-    best = torch.full_like(largest, torch.inf)
-    scales = torch.zeros_like(largest)
-    for code in LARGEST_CODES:
-        scale = largest / code
-        scale = torch.where(scale.abs() < 1e-10, torch.full_like(scale, 1e-10), scale)
-        error = on_grid(values_NK, scale).sub_(values_NK).square_().unflatten(-1, (-1, BLOCK))
-        total = error.sum(-1) if weights is None else error.mul_(weights).sum(-1)
-        better = total < best
-        best, scales = torch.where(better, total, best), torch.where(better, scale, scales)
-    return scales
 
 
 def compensated(weight_NK: Tensor, moment_KK: Tensor) -> Rounded:
@@ -115,17 +85,16 @@ def compensate(transformer: Transformer, batches: Sequence[PackedBatch]) -> dict
         what was rounded, by the module's name.
     """
     rounded: dict[str, Rounded] = {}
-    layouts = [Packing.of(batch.lengths_K, batch.shared) for batch in batches]
-    states = []
-    for batch, packing in zip(batches, layouts, strict=True):
-        ids = batch.ids_KT.flatten()[packing.place_N]
-        states.append(transformer.embed_tokens(ids[None]))
+    device = transformer.norm.weight.device
+    laid = [laid_out(batch, device) for batch in batches]
+    layouts = [packing for packing, _, _ in laid]
+    states = [transformer.embed_tokens(ids_1N) for _, ids_1N, _ in laid]
     for index, block in enumerate(transformer.layers):
         assert isinstance(block, Block)
         moments = _moments(transformer, block, states, layouts)
         for name, module in block.named_modules():
             if isinstance(module, nn.Linear):
-                found = compensated(module.weight, moments[name])
+                found = compensated(module.weight, moments[module])
                 rounded[f"layers.{index}.{name}"] = found
                 module.weight.copy_(found.weight())
         for number, packing in enumerate(layouts):
@@ -159,24 +128,15 @@ def _rope(transformer: Transformer, packing: Packing) -> tuple[Tensor, Tensor]:
 
 def _moments(
     transformer: Transformer, block: Block, states: Sequence[Tensor], layouts: Sequence[Packing]
-) -> dict[str, Tensor]:
-    """Return the second moments of what a block's linear layers read, by their names."""
-    same = {"self_attn.k_proj": "self_attn.q_proj", "self_attn.v_proj": "self_attn.q_proj"}
-    same["mlp.up_proj"] = "mlp.gate_proj"
-    sums: dict[str, Tensor] = {}
-    hooks = []
-    for name, module in block.named_modules():
-        if isinstance(module, nn.Linear) and name not in same:
-
-            def add(_: nn.Module, inputs: tuple[Tensor, ...], name: str = name) -> None:
-                x_TK = inputs[0].flatten(0, -2)
-                sums[name] = sums.get(name, torch.zeros(())) + x_TK.T @ x_TK
-
-            hooks.append(module.register_forward_pre_hook(add))
-    for state, packing in zip(states, layouts, strict=True):
-        block(state, _rope(transformer, packing), packing, None)
-    for hook in hooks:
-        hook.remove()
+) -> dict[nn.Module, Tensor]:
+    """Return the second moments of what a block's linear layers read."""
+    attention, mlp = block.self_attn, block.mlp
+    readers = [attention.q_proj, attention.o_proj, mlp.gate_proj, mlp.down_proj]
+    with input_sums(readers) as sums:
+        for state, packing in zip(states, layouts, strict=True):
+            block(state, _rope(transformer, packing), packing, None)
     tokens = sum(state.shape[1] for state in states)
-    means = {name: total / tokens for name, total in sums.items()}
-    return means | {name: means[other] for name, other in same.items()}
+    means = {module: total / tokens for module, total in sums.items()}
+    same = {attention.k_proj: attention.q_proj, attention.v_proj: attention.q_proj}
+    same[mlp.up_proj] = mlp.gate_proj
+    return means | {module: means[other] for module, other in same.items()}

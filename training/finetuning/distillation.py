@@ -16,10 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
-from training.finetuning.packing import IGNORED, PackedBatch
+from training.finetuning.packing import IGNORED, PackedBatch, laid_out
 from training.fused import CHUNK
 from training.model import Transformer, by_hand
-from training.packing import Packing
 
 
 @dataclass(frozen=True)
@@ -50,10 +49,7 @@ class Lesson:
 
 def read(transformer: Transformer, teacher: Transformer, batch: PackedBatch) -> Lesson:
     """Let both models read a batch."""
-    device = transformer.norm.weight.device
-    packing = Packing.of(batch.lengths_K.to(device), batch.shared)
-    ids_1N = batch.ids_KT.to(device).flatten()[packing.place_N][None]
-    targets_N = batch.targets_KT.to(device).flatten()[packing.place_N]
+    packing, ids_1N, targets_N = laid_out(batch, transformer.norm.weight.device)
     with torch.no_grad():
         teacher_1ND, _ = teacher.hidden(ids_1N, packing)
     hidden_1ND, _ = transformer.hidden(ids_1N, packing)

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn.utils import parametrize
 
-from training.finetuning.compensation import Rounded, on_grid
+from training.finetuning.compensation import Rounded
 from training.model import Transformer
 from training.parallel import whole
+from training.symmetric_grid import on_grid
 
 
 @dataclass(frozen=True)

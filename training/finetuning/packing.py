@@ -108,6 +108,13 @@ def packed(examples: Sequence[Example], tokens: int) -> list[PackedBatch]:
     return [pack([examples[index] for index in batch]) for batch in plan]
 
 
+def laid_out(batch: PackedBatch, device: torch.device) -> tuple[Packing, Tensor, Tensor]:
+    """Return where a batch's tokens stand, their ids [1, N] and their targets [N]."""
+    packing = Packing.of(batch.lengths_K.to(device), batch.shared)
+    ids_N = batch.ids_KT.to(device).flatten()[packing.place_N]
+    return packing, ids_N[None], batch.targets_KT.to(device).flatten()[packing.place_N]
+
+
 def answer_losses(transformer: Transformer, batch: PackedBatch) -> Tensor:
     """Return the cross-entropy of each counted token, [number of counted tokens].
 
@@ -129,11 +136,8 @@ def answer_loss(transformer: Transformer, batch: PackedBatch) -> tuple[Tensor, i
 
 def _counted(transformer: Transformer, batch: PackedBatch) -> tuple[Tensor, Tensor]:
     """Return the states and the targets of the counted tokens."""
-    device = transformer.embed_tokens.weight.device
-    packing = Packing.of(batch.lengths_K.to(device), batch.shared)
-    ids_N = batch.ids_KT.to(device).flatten()[packing.place_N]
-    targets_N = batch.targets_KT.to(device).flatten()[packing.place_N]
-    hidden_1ND, _ = transformer.hidden(ids_N[None], packing)
+    packing, ids_1N, targets_N = laid_out(batch, transformer.norm.weight.device)
+    hidden_1ND, _ = transformer.hidden(ids_1N, packing)
     counted = targets_N != IGNORED
     return hidden_1ND[0, counted], targets_N[counted]
 

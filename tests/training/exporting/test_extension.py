@@ -10,12 +10,8 @@ from tests.support.tiny import tiny_chat
 from training.exporting.adapters import Adapter
 from training.exporting.calibration import calibration_texts, input_moments
 from training.exporting.extension import Extension, extension
-from training.exporting.quantization import (
-    BLOCK,
-    QuantizedMatrix,
-    quantize_int4,
-    quantize_int4_symmetric,
-)
+from training.exporting.quantization import QuantizedMatrix, quantize_int4, quantize_int4_symmetric
+from training.symmetric_grid import BLOCK
 
 RANDOM = np.random.default_rng(5)
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from assistant.tokenizer import Tokenizer
-from training.checkpoint import load_checkpoint
+from training.checkpoint import Checkpoint, load_checkpoint
 from training.finetuning.chat import ChatConfig, ChatTask, finetune_chat
 from training.finetuning.conversations import DialogueData, Example, encode_example
 from training.finetuning.lora import LoraConfig, LoraLinear, add_lora, merged
@@ -53,6 +53,19 @@ def _config(foundation: Path, data: Path, steps: int, **changes: Any) -> ChatCon
         ),
         **changes,
     )
+
+
+def in_pieces(config: ChatConfig, place: Path) -> Checkpoint:
+    """Go on with a run that stops after every step until it ends; asserts that it did stop."""
+    for attempt in range(10):
+        run = Run.create(place, "chat", config, argv=[], resume=attempt > 0)
+        try:
+            finished = finetune_chat(config, run, resume=attempt > 0)
+        except Paused:
+            continue
+        assert attempt > 1
+        return finished
+    raise AssertionError("the run did not end")
 
 
 def test_one_batch_can_be_learned_by_heart(tokenizer: Tokenizer, transformer: Transformer) -> None:
@@ -103,16 +116,11 @@ def test_a_run_that_was_stopped_ends_where_an_unbroken_one_ends(
     run = Run.create(tmp_path / "whole", "chat", whole, argv=[])
     expected = finetune_chat(whole, run).transformer.state_dict()
     stopped = _config(foundation, data, 6, loop={"stop_after": 1e-9})
-    for attempt in range(10):
-        run = Run.create(tmp_path / "cut", "chat", stopped, argv=[], resume=attempt > 0)
-        try:
-            found = finetune_chat(stopped, run, resume=attempt > 0).transformer.state_dict()
-            break
-        except Paused:
-            continue
-    assert attempt > 1
+    finished = in_pieces(stopped, tmp_path / "cut")
+    found = finished.transformer.state_dict()
     for name, value in expected.items():
         assert torch.equal(found[name], value), name
+    run = Run.create(tmp_path / "cut", "chat", stopped, argv=[], resume=True)
     again = finetune_chat(stopped, run, resume=True).transformer.state_dict()
     assert all(torch.equal(again[name], value) for name, value in expected.items())
 
@@ -152,13 +160,7 @@ def test_adapters_are_trained_and_resumed(
     name = "layers.0.mlp.up_proj.weight"
     assert not torch.equal(before[name], after[name])
     stopped = _config(foundation, data, 6, lora=LoraConfig(rank=4), loop={"stop_after": 1e-9})
-    for attempt in range(10):
-        run = Run.create(tmp_path / "cut", "chat", stopped, argv=[], resume=attempt > 0)
-        try:
-            found = finetune_chat(stopped, run, resume=attempt > 0)
-            break
-        except Paused:
-            continue
+    found = in_pieces(stopped, tmp_path / "cut")
     assert torch.equal(found.transformer.state_dict()[name], after[name])
 
 
