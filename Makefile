@@ -69,7 +69,7 @@ models: $(VENV)/.development
 	$(BIN)/training export runs/four-bit/checkpoint -o models/support-chat --quantization int4-symmetric
 	$(BIN)/training handbook attach runs/handbook models/support-chat
 	$(BIN)/training finetune classifier --preset email-spam --output runs/email-spam \
-	  --set 'data.files=["$(DATA)", "training/datasets/mail.jsonl"]'
+	  --set 'data.files=["$(DATA)", "training/datasets/mail.jsonl", "training/datasets/mail2.jsonl"]'
 	$(BIN)/training export runs/email-spam/checkpoint -o models/email-spam
 
 clean:

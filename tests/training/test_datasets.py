@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from assistant.errors import BadInputError
-from training.datasets import DIALOGUE_FILES, WRITTEN
+from training.datasets import DIALOGUE_FILES, MAIL_FILES, WRITTEN
 from training.datasets.jsonl import files_sha256, find_files, read_rows
 from training.datasets.splits import split_of, split_unit
 from training.finetuning.labelled_text import fingerprint
@@ -21,12 +21,16 @@ EVALUATION_MAIL = [
     WRITTEN.parent / "evaluation" / f"{stem}.jsonl"
     for stem in ("everyday_mail", "everyday_notes", "modern_mail")
 ]
-GROUNDED_FILES = ("gro", "gr2")
+GROUNDED_FILES = ("gro", "gr2", "gr3")
 RESERVED = re.compile(r"\.(example|invalid|test)(\.|$)")  # RFC 2606
 
 
 def _rows(stem: str) -> list[dict[str, object]]:
     return [row for _, row in read_rows(WRITTEN / f"{stem}.jsonl")]
+
+
+def _mails() -> list[dict[str, object]]:
+    return [row for stem in MAIL_FILES for row in _rows(stem)]
 
 
 @pytest.mark.parametrize("stem", DIALOGUE_FILES)
@@ -41,7 +45,7 @@ def test_dialogues_alternate_and_end_with_the_assistant(stem: str) -> None:
 
 
 def test_ids_are_unique_in_all_files() -> None:
-    ids = Counter(row["id"] for stem in (*DIALOGUE_FILES, "mail") for row in _rows(stem))
+    ids = Counter(row["id"] for stem in (*DIALOGUE_FILES, *MAIL_FILES) for row in _rows(stem))
     assert [i for i, n in ids.items() if n > 1] == []
 
 
@@ -61,7 +65,7 @@ def test_grounded_answers_cite_notes_that_are_there(stem: str) -> None:
 
 
 def test_mail_is_labelled_and_uses_reserved_domains_only() -> None:
-    for row in _rows("mail"):
+    for row in _mails():
         assert row["label"] in ("ham", "spam")
         headers = row["headers"]
         assert isinstance(headers, dict)
@@ -74,7 +78,7 @@ def test_mail_for_evaluation_is_whole_and_never_trained_on(path: Path) -> None:
     rows = [row for _, row in read_rows(path)]
     assert len({row["id"] for row in rows}) == len(rows)
     assert {row["label"] for row in rows} <= {"ham", "spam"}
-    trained = {fingerprint(str(row["body"])) for row in _rows("mail")}
+    trained = {fingerprint(str(row["body"])) for row in _mails()}
     assert [row["id"] for row in rows if fingerprint(str(row["body"])) in trained] == []
     readme = (WRITTEN / "README.md").read_text(encoding="utf-8")
     assert f"| `{path.name}` | {len(rows)} |" in readme
@@ -82,9 +86,9 @@ def test_mail_for_evaluation_is_whole_and_never_trained_on(path: Path) -> None:
 
 def test_counts_in_the_readme_are_the_counts_of_the_files() -> None:
     readme = (WRITTEN / "README.md").read_text(encoding="utf-8")
-    for stem in (*DIALOGUE_FILES, "mail"):
+    for stem in (*DIALOGUE_FILES, *MAIL_FILES):
         assert f"| `{stem}.jsonl` | {len(_rows(stem))} |" in readme
-    labels = Counter(row["label"] for row in _rows("mail"))
+    labels = Counter(row["label"] for row in _mails())
     assert f"{labels['ham']} good (ham), {labels['spam']} spam" in readme
 
 

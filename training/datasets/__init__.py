@@ -12,15 +12,24 @@ DIALOGUE_FILES = (
     "dev",
     "app",
     "con",
+    "co2",
     "gro",
     "gr2",
+    "gr3",
     "fol",
     "fo2",
+    "fo3",
     "hbd",
     "hbs",
     "hbo",
     "hb2",
     "hb3",
+    "hb4",
+    "hb5",
     "wri",
+    "wr2",
 )
 """Stems of the dialogue files."""
+
+MAIL_FILES = ("mail", "mail2")
+"""Stems of the files with e-mail."""

@@ -13,7 +13,7 @@ Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 GROUNDED_BLOCK = 5
-_GROUNDED = re.compile(r"(gro|gr2)-(\d+)")
+_GROUNDED = re.compile(r"(gro|gr2|gr3)-(\d+)")
 
 
 def split_unit(item_id: str) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from training.data.broken import Broken
-from training.datasets import WRITTEN
+from training.datasets import MAIL_FILES, WRITTEN
 from training.datasets.jsonl import find_files, read_rows
 from training.datasets.splits import Split, split_of, unit_interval
 
@@ -72,7 +72,7 @@ class TextData:
     @property
     def paths(self) -> list[Path]:
         """The files, folders replaced by what they hold; raises ValueError."""
-        return find_files(self.files or (WRITTEN / "mail.jsonl",))
+        return find_files(self.files or [WRITTEN / f"{stem}.jsonl" for stem in MAIL_FILES])
 
 
 def resolve_normalizer(path: str) -> Normalizer:
