@@ -48,8 +48,27 @@ class SelfAttention(nn.Module):
             layer(x_BTD).view(B, T, self.heads, self.head_dim).transpose(1, 2)
             for layer in (self.query, self.key, self.value)
         )
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask_B11T)
+        if x_BTD.device.type == "cpu" and q.dtype == torch.bfloat16:
+            y = attention_of_products(q, k, v, mask_B11T)
+        else:
+            y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask_B11T)
         return y.transpose(1, 2).reshape(B, T, -1)
+
+
+def attention_of_products(
+    q_BHTE: Tensor, k_BHSE: Tensor, v_BHSE: Tensor, mask_B11S: Tensor
+) -> Tensor:
+    """Return attention [B, H, T, E] as two matrix products and a softmax.
+
+    torch's fused attention has no fast bfloat16 gradient on CPUs; the products have, and the
+    probabilities of texts cut to a few hundred tokens fit into memory.
+    """
+    scores = (q_BHTE * q_BHTE.shape[-1] ** -0.5) @ k_BHSE.transpose(-1, -2)
+    if not bool(mask_B11S.all()):
+        scores = scores + torch.zeros_like(mask_B11S, dtype=scores.dtype).masked_fill(
+            ~mask_B11S, -1e4
+        )
+    return torch.softmax(scores, -1, dtype=scores.dtype) @ v_BHSE
 
 
 class Output(nn.Module):

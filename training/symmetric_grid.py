@@ -14,6 +14,8 @@ BLOCK = 32
 LOWEST, HIGHEST = -8, 7
 # Codes on which a block's largest value may come to lie: the last one or near it.
 LARGEST_CODES = (-8, -7.6, -7.2, -6.8, 7, 7.4)
+# Largest codes of blocks that lie on a symmetric grid already.
+GRID_CODES = (-7, -6, -5, -4, -3, -2, -1, 1, 2, 3, 4, 5, 6)
 
 
 def on_grid(values_NK: Tensor, scales_NG: Tensor) -> Tensor:

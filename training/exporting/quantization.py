@@ -12,12 +12,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from training.symmetric_grid import BLOCK, HIGHEST, LARGEST_CODES, LOWEST, best_scales
+from training.symmetric_grid import (
+    BLOCK,
+    GRID_CODES,
+    HIGHEST,
+    LARGEST_CODES,
+    LOWEST,
+    best_scales,
+)
 
 Quantization = Literal["float32", "int8", "int4", "int4-symmetric"]
 QUANTIZATIONS: tuple[Quantization, ...] = ("float32", "int8", "int4", "int4-symmetric")
-# Largest codes of blocks that lie on a symmetric grid already.
-GRID_CODES = (-7, -6, -5, -4, -3, -2, -1, 1, 2, 3, 4, 5, 6)
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,10 @@ class Augmentation:
     padding_characters: int = 600
     """Longest such passage. The text's own beginning must stay within reach: more than a few
     hundred characters only where several windows are read."""
+    drop_tokens: float = 0.0
+    """Largest share of its tokens that a text loses, drawn anew for each: what is learned of many
+    words holds for mail from elsewhere, what hangs on one word of a corpus does not
+    (https://arxiv.org/abs/1511.06349)."""
 
 
 def drop_headers(text: str, names: Sequence[str]) -> str:
@@ -93,6 +97,11 @@ def _within_reach(text: str, tokens: int) -> str:
     """Return a text without the middle of a very long one."""
     reach = tokens * _CHARACTERS_PER_TOKEN
     return text[:reach] + text[-reach:] if len(text) > 2 * reach else text
+
+
+def without_some(ids: list[int], share: float, draw: random.Random) -> list[int]:
+    """Return ids of which each is left out with a chance of ``share``; the last one stays."""
+    return [*(token for token in ids[:-1] if draw.random() >= share), ids[-1]]
 
 
 def one_window(text: str, tokenizer: Tokenizer, tokens: int, draw: random.Random) -> list[int]:

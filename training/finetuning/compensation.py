@@ -20,7 +20,15 @@ from training.finetuning.packing import PackedBatch, laid_out
 from training.model import Block, Transformer
 from training.moments import input_sums
 from training.packing import Packing
-from training.symmetric_grid import BLOCK, HIGHEST, LOWEST, best_scales, on_grid
+from training.symmetric_grid import (
+    BLOCK,
+    GRID_CODES,
+    HIGHEST,
+    LARGEST_CODES,
+    LOWEST,
+    best_scales,
+    on_grid,
+)
 
 # Share of the mean square input added to each input's own: keeps the inverse stable.
 DAMPING = 0.01
@@ -117,8 +125,19 @@ def plainly_rounded(transformer: Transformer) -> dict[str, Rounded]:
     for name, module in transformer.named_modules():
         if isinstance(module, nn.Linear | nn.Embedding):
             weight = module.weight.detach()
-            rounded[name] = Rounded(weight, best_scales(weight))
+            rounded[name] = Rounded(weight, best_scales(weight, LARGEST_CODES + GRID_CODES))
     return rounded
+
+
+@torch.no_grad()
+def lies_on(transformer: Transformer, rounded: dict[str, Rounded]) -> bool:
+    """Whether every matrix is its rounded one already, but for float32's last digits."""
+    for name, found in rounded.items():
+        weight = transformer.get_submodule(name).weight
+        assert isinstance(weight, Tensor)
+        if not torch.allclose(found.weight(), weight, rtol=1e-4, atol=1e-7):
+            return False
+    return True
 
 
 def _rope(transformer: Transformer, packing: Packing) -> tuple[Tensor, Tensor]:

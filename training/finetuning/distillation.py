@@ -17,8 +17,11 @@ from torch import Tensor
 from torch.autograd import Function
 
 from training.finetuning.packing import IGNORED, PackedBatch, laid_out
-from training.fused import CHUNK
 from training.model import Transformer, by_hand
+
+CHUNK = 1024
+"""Tokens whose logits are in memory at once: enough that reading the output layer's weights and
+rounding them for each product is little beside the product."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class DistillationConfig:
     written: float = 0.1
     """Share of the written token in what an answer's token should be; the rest is the teacher's."""
     others: float = 0.3
-    """Weight of the tokens that are not the answer's."""
+    """Weight of the tokens that are not the answer's. 0: their probabilities are not computed."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,8 @@ def distillation_loss(
 ) -> tuple[Tensor, int]:
     """Return the summed cross-entropy to what should follow, and the number of tokens."""
     lesson = read(transformer, teacher, batch)
+    if not config.others:
+        lesson = _of_answers(lesson)
     weight_VD, teacher_VD = transformer.embed_tokens.weight, teacher.embed_tokens.weight
     if by_hand(lesson.hidden_ND):
         total = _SoftCrossEntropy.apply(  # type: ignore[no-untyped-call]
@@ -70,6 +75,11 @@ def distillation_loss(
     wanted, factor = _wanted(lesson.teacher_ND, teacher_VD, lesson.targets_N, config)
     logarithms = transformer.logits(lesson.hidden_ND).log_softmax(-1)
     return -((wanted * logarithms).sum(-1) * factor).sum(), len(lesson.targets_N)
+
+
+def _of_answers(lesson: Lesson) -> Lesson:
+    counted = lesson.targets_N != IGNORED
+    return Lesson(lesson.hidden_ND[counted], lesson.teacher_ND[counted], lesson.targets_N[counted])
 
 
 @torch.no_grad()

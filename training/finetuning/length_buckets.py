@@ -18,6 +18,7 @@ from training.finetuning.augmentation import (
     head_and_tail,
     one_window,
     some_windows,
+    without_some,
 )
 from training.finetuning.labelled_text import LabelledText
 from training.finetuning.mixing import check_weights, passes
@@ -110,7 +111,7 @@ class LengthBuckets:
         draw = self._draw("batch", self._epoch, self._index)
         chosen = [self.texts[index] for index in self._batches()[self._index]]
         self._index += 1
-        ids, lengths = pad_windows([self._encode(text, draw) for text in chosen])
+        ids, lengths = pad_windows([self._changed(text, draw) for text in chosen])
         return TextBatch(ids, lengths, torch.tensor([text.label for text in chosen]))
 
     def skip(self) -> None:
@@ -118,6 +119,13 @@ class LengthBuckets:
         while self._index >= len(self._batches()):
             self._epoch, self._index = self._epoch + 1, 0
         self._index += 1
+
+    def _changed(self, item: LabelledText, draw: random.Random) -> list[list[int]]:
+        windows, longest = self._encode(item, draw), self.augmentation.drop_tokens
+        if not longest:
+            return windows
+        share = draw.uniform(0, longest)
+        return [without_some(ids, share, draw) for ids in windows]
 
     def _encode(self, item: LabelledText, draw: random.Random) -> list[list[int]]:
         chances, text = self.augmentation, item.text

@@ -54,26 +54,27 @@ def build(
     """Write a handbook folder from the training dialogues with ENCODER.
 
     ENCODER is the checkpoint or the run of `training finetune encoder`, or the checkpoint of
-    `training import --model minilm`.
+    `training import --model minilm`. It may also be a handbook folder or a chat bundle: then only
+    the entries are new; its encoder, its judge and its settings stay as they are.
     """
     from assistant.handbook.search import HandbookSettings
     from training.checkpoint import load_checkpoint
     from training.datasets.jsonl import files_sha256
     from training.finetuning.conversations import DialogueData, load_dialogues
-    from training.handbook.build import build_handbook
+    from training.handbook.build import build_handbook, has_handbook, renew_handbook
     from training.handbook.entries import handbook_entries
     from training.run import checkpoint_directory, commit
 
-    checkpoint = load_checkpoint(checkpoint_directory(encoder))
     chosen = DialogueData(files=data)
     found = handbook_entries(load_dialogues(chosen))
-    settings = HandbookSettings(threshold, margin, entries)
-    provenance = {
-        "data": files_sha256(chosen.paths),
-        "encoder": checkpoint.provenance,
-        "commit": commit() or "unknown",
-    }
-    handbook = build_handbook(checkpoint, found, output, settings, provenance)
+    provenance = {"data": files_sha256(chosen.paths), "commit": commit() or "unknown"}
+    if has_handbook(encoder):
+        handbook = renew_handbook(encoder, found, output, provenance)
+    else:
+        checkpoint = load_checkpoint(checkpoint_directory(encoder))
+        settings = HandbookSettings(threshold, margin, entries)
+        provenance["encoder"] = checkpoint.provenance
+        handbook = build_handbook(checkpoint, found, output, settings, provenance)
     click.echo(f"handbook: {output}")
     click.echo(f"entries: {len(handbook.entries)}")
     click.echo(f"phrasings: {len(handbook.vectors_PE)}")

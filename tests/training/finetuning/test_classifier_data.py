@@ -283,3 +283,15 @@ def test_long_padding_stays_within_its_limit(tokenizer: Tokenizer) -> None:
     innocent = "From: x\n\n" + "abcdefgh " * 1000
     lengths = [len(dilute("From: y\n\nbuy", innocent, draw, 3000)) for _ in range(200)]
     assert 2000 < max(lengths) < 3050
+
+
+def test_a_text_loses_some_of_its_tokens_but_never_the_last(tokenizer: Tokenizer) -> None:
+    texts = [LabelledText("one two three " * 12 + str(n), 0, "a", str(n)) for n in range(64)]
+    whole = LengthBuckets(texts, tokenizer, 64, 64, Augmentation(), {}, 1).next()
+    some = LengthBuckets(texts, tokenizer, 64, 64, Augmentation(drop_tokens=0.5), {}, 1).next()
+    kept = some.lengths_BW / whole.lengths_BW
+    assert float(kept.max()) <= 1
+    assert 0.65 < float(kept.mean()) < 0.85  # a share drawn from 0 to one half
+    assert float(kept.min()) > 0.3
+    for ids_T, length in zip(some.ids_BWT[:, 0], some.lengths_BW[:, 0].tolist(), strict=True):
+        assert ids_T[length - 1] == tokenizer.special(END_OF_TEXT)

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from tests.training.finetuning.test_chat_finetuning import Write, _config, _dialogues
-from training import fused
 from training.checkpoint import load_checkpoint, save_checkpoint
 from training.finetuning import distillation
 from training.finetuning.chat import finetune_chat
@@ -60,16 +59,20 @@ def _by_definition(
     return total
 
 
-@pytest.mark.parametrize("chunk", [3, 256])
+@pytest.mark.parametrize(("chunk", "others"), [(3, 0.4), (256, 0.4), (256, 0.0)])
 def test_the_loss_and_its_gradients_are_the_definitions(
-    transformer: Transformer, teacher: Transformer, chunk: int, monkeypatch: pytest.MonkeyPatch
+    transformer: Transformer,
+    teacher: Transformer,
+    chunk: int,
+    others: float,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(distillation, "CHUNK", chunk)
-    config = DistillationConfig(written=0.25, others=0.4)
+    config = DistillationConfig(written=0.25, others=others)
     expected = _by_definition(transformer, teacher, config)
     wanted = torch.autograd.grad(expected, list(transformer.parameters()))
     loss, tokens = distillation_loss(transformer, teacher, BATCH, config)
-    assert tokens == BATCH.computed
+    assert tokens == (BATCH.computed if others else 4)
     torch.testing.assert_close(loss, expected)
     found = torch.autograd.grad(loss, list(transformer.parameters()))
     for ours, theirs in zip(found, wanted, strict=True):
@@ -91,7 +94,6 @@ def test_nobody_differs_from_himself(transformer: Transformer, teacher: Transfor
     assert differ == pytest.approx(0, abs=1e-4)
     assert agree == tokens == BATCH.computed
     assert divergence(transformer, teacher, BATCH)[0] > 0.01
-    assert fused.CHUNK == distillation.CHUNK
 
 
 def test_a_model_comes_to_predict_what_its_teacher_does(

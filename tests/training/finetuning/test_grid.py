@@ -17,12 +17,20 @@ from tests.training.tiny_models import shape
 from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from training.exporting.quantization import quantize_int4_symmetric
 from training.finetuning.chat import finetune_chat
-from training.finetuning.compensation import Rounded, compensate, compensated
+from training.finetuning.compensation import (
+    Rounded,
+    compensate,
+    compensated,
+    lies_on,
+    plainly_rounded,
+)
 from training.finetuning.conversations import Example
 from training.finetuning.grid import GridConfig, put_on_grid, rounded_weights, trained_on_grid
 from training.finetuning.lora import LoraConfig
 from training.finetuning.packing import pack
 from training.model import Transformer
+from training.optimizer import OptimizerConfig
+from training.precision import Precision
 from training.run import Run
 from training.symmetric_grid import BLOCK, best_scales, on_grid
 
@@ -163,6 +171,42 @@ def test_a_stopped_run_on_the_grid_ends_where_an_unbroken_one_ends(
     found = in_pieces(stopped, tmp_path / "cut")
     for name, value in expected.items():
         assert torch.equal(found.transformer.state_dict()[name], value), name
+
+
+def test_weights_on_the_grid_are_trained_on_from_where_they_lie(
+    foundation: Path, write_rows: Write, tmp_path: Path
+) -> None:
+    data = _dialogues(write_rows)
+    config = _config(foundation, data, 2, grid=GRID)
+    run = Run.create(tmp_path / "first", "chat", config, argv=[])
+    before = finetune_chat(config, run).decoder
+    assert lies_on(before, plainly_rounded(before))
+    assert not lies_on(load_checkpoint(foundation).decoder, plainly_rounded(before))
+    config = _config(run.checkpoint, data, 1, grid=GRID, freeze_embedding=True)
+    still = OptimizerConfig(learning_rate=1e-9, weight_decay=0.0)
+    config = replace(config, loop=replace(config.loop, optimizer=still))
+    after = finetune_chat(config, Run.create(tmp_path / "second", "chat", config, argv=[]))
+    for name, value in before.state_dict().items():
+        torch.testing.assert_close(
+            after.transformer.state_dict()[name], value, atol=1e-6, rtol=1e-4
+        )
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16-products"])
+def test_a_frozen_embedding_stays_and_the_rest_learns(
+    foundation: Path, write_rows: Write, tmp_path: Path, precision: Precision
+) -> None:
+    before = torch.get_float32_matmul_precision()
+    config = _config(
+        foundation, _dialogues(write_rows), 30, freeze_embedding=True, precision=precision
+    )
+    trained = finetune_chat(config, Run.create(tmp_path / "run", "chat", config, argv=[]))
+    state, old = trained.transformer.state_dict(), load_checkpoint(foundation).transformer
+    assert torch.equal(state["embed_tokens.weight"], old.state_dict()["embed_tokens.weight"])
+    name = "layers.0.mlp.up_proj.weight"
+    assert not torch.equal(state[name], old.state_dict()[name])
+    assert trained.extra["metrics"]["training_loss"] < 5.0  # log(320) is 5.8
+    assert torch.get_float32_matmul_precision() == before
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,12 @@ from training.encoder import Encoder
 from training.exporting.export import export_bundle
 from training.exporting.quantization import Quantization
 from training.handbook.attach import attach_handbook
-from training.handbook.build import build_handbook, open_handbook, read_facts
+from training.handbook.build import (
+    build_handbook,
+    open_handbook,
+    read_facts,
+    renew_handbook,
+)
 from training.handbook.command import command
 from training.handbook.graph import build_text_encoder_graph
 
@@ -177,3 +182,58 @@ def test_the_command_attaches(folder: Path, bundle: Path) -> None:
     result = CliRunner().invoke(command, ["attach", str(folder), str(bundle)])
     assert result.exit_code == 0, result.output
     assert "entries: 4" in result.output
+
+
+@pytest.mark.parametrize("kind", ["handbook", "bundle"])
+def test_a_renewed_handbook_keeps_the_encoder_and_encodes_what_is_new(
+    folder: Path, bundle: Path, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = folder if kind == "handbook" else bundle
+    if kind == "bundle":
+        attach_handbook(folder, bundle)
+    new = HandbookEntry("dev-0001", "device/tv", "My TV is silent", "Check the output.", ())
+    encoded = []
+    encode = OnnxTextEncoder.encode
+    monkeypatch.setattr(
+        OnnxTextEncoder, "encode", lambda self, text: encoded.append(text) or encode(self, text)
+    )
+    renewed = renew_handbook(source, [*ENTRIES[1:], new], tmp_path / "new", {"data": {"a": "c"}})
+    assert encoded == ["My TV is silent"]
+    assert renewed.entries == [*ENTRIES[1:], new]
+    assert renewed.settings == SETTINGS
+    assert renewed.find(["My TV is silent"])[0].score == pytest.approx(1, abs=1e-3)
+    facts = read_facts(tmp_path / "new")
+    assert facts["entry_count"] == len(ENTRIES)
+    assert facts["provenance"] == {"data": {"a": "c"}}
+    for name in (facts["files"]["graph"], *facts["data"]):
+        assert (tmp_path / "new" / name).read_bytes() == (source / name).read_bytes()
+    attach_handbook(tmp_path / "new", bundle)
+    assert not damaged_files(load_bundle(bundle))
+
+
+def test_a_handbook_is_not_renewed_over_itself(folder: Path) -> None:
+    with pytest.raises(ValueError, match="give -o"):
+        renew_handbook(folder, ENTRIES, folder)
+    with pytest.raises(ValueError, match="No entry"):
+        renew_handbook(folder, [], folder.parent / "other")
+
+
+def test_the_command_renews(folder: Path, tmp_path: Path) -> None:
+    row = {"id": "acc-0001", "topic": "account/a", "kind": "single", "messages": [
+        {"role": "user", "content": "Where is my account?"},
+        {"role": "assistant", "content": "Under Settings."}]}  # fmt: skip
+    (tmp_path / "d.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
+    arguments = [
+        "build",
+        str(folder),
+        "-o",
+        str(tmp_path / "n"),
+        "--data",
+        str(tmp_path / "d.jsonl"),
+    ]
+    result = CliRunner().invoke(command, arguments)
+    assert result.exit_code == 0, result.output
+    assert "entries: 1" in result.output
+    assert (tmp_path / "n" / "handbook.onnx").read_bytes() == (
+        folder / "handbook.onnx"
+    ).read_bytes()
