@@ -33,6 +33,7 @@ from assistant.tokenizer import Tokenizer, TokenizerSpec, write_ranks
 from training.encoder import Encoder
 from training.finetuning.lora import LoraConfig, add_lora, lora_config
 from training.model import SequenceClassifier, Transformer
+from training.ngrams import NGramScore
 from training.parallel import meet, whole
 from training.world import primary
 
@@ -66,6 +67,9 @@ def _weights(checkpoint: Checkpoint) -> dict[str, Tensor]:
     tensors = {f"model.{k}": v for k, v in checkpoint.transformer.state_dict().items()}
     if checkpoint.classifier is not None:
         tensors |= {f"score.{k}": v for k, v in checkpoint.classifier.score.state_dict().items()}
+        ngrams = checkpoint.classifier.ngrams
+        if ngrams is not None:
+            tensors |= {f"ngrams.{k}": v for k, v in ngrams.state_dict().items()}
     # every process must ask for the whole of a sharded tensor, one after the other
     return {k: whole(v.detach()).float().cpu().contiguous() for k, v in tensors.items()}
 
@@ -201,6 +205,12 @@ def load_checkpoint(directory: Path, device: torch.device | str = "cpu") -> Chec
         classifier = SequenceClassifier(transformer, len(labels), config.get("pooling", "last"))
         classifier.to(device)
         classifier.score.load_state_dict(_under("score.", tensors))
+        wide = _under("ngrams.", tensors)
+        if wide:
+            vocabulary = architecture.vocabulary_size
+            ngrams = NGramScore(vocabulary, len(wide["weight"]) - vocabulary)
+            ngrams.load_state_dict(wide)
+            classifier.ngrams = ngrams.to(device).requires_grad_(False)
     return Checkpoint(
         task=task,
         transformer=transformer,

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from assistant.bundle import Architecture
 from training.encoder import Encoder, real_mean
 from training.fused import LONGEST, causal_attention, rms_norm, rotated
+from training.ngrams import NGramScore
 from training.packing import Packing
 
 
@@ -247,6 +248,9 @@ class SequenceClassifier(nn.Module):
     Args:
         pooling: last: a decoder is read at its last real token, which alone has seen everything;
             mean: by the mean over the real tokens, as an encoder always is.
+
+    Attributes:
+        ngrams: a margin of the last label that is added to what the transformer says, if any.
     """
 
     def __init__(
@@ -256,6 +260,7 @@ class SequenceClassifier(nn.Module):
         self.transformer = transformer
         self.pooling: Pooling = "mean" if isinstance(transformer, Encoder) else pooling
         self.score = nn.Linear(transformer.architecture.width, labels)
+        self.ngrams: NGramScore | None = None
 
     def pooled(self, ids_BT: Tensor, lengths_B: Tensor) -> Tensor:
         """Return what the head reads, [B, D].
@@ -273,7 +278,11 @@ class SequenceClassifier(nn.Module):
 
     def forward(self, ids_BT: Tensor, lengths_B: Tensor) -> Tensor:
         """Return logits [B, labels] in float32."""
-        return self.score(self.pooled(ids_BT, lengths_B)).float()
+        logits_BL: Tensor = self.score(self.pooled(ids_BT, lengths_B)).float()
+        if self.ngrams is None:
+            return logits_BL
+        last = F.one_hot(torch.tensor(logits_BL.shape[1] - 1)).to(logits_BL)
+        return logits_BL + self.ngrams(ids_BT, lengths_B)[:, None] * last
 
 
 def parameter_count(module: nn.Module) -> int:

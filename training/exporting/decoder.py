@@ -22,6 +22,7 @@ from training.exporting.adapters import adapters_of, base_layer
 from training.exporting.calibration import Moments
 from training.exporting.extension import extension
 from training.exporting.graph import Graph
+from training.exporting.ngrams import write_logits
 from training.exporting.quantization import (
     Quantization,
     QuantizedMatrix,
@@ -307,7 +308,5 @@ def build_classification_graph(
         index = g.node("Unsqueeze", [g.node("Sub", [lengths, one]), axis_1])
         last_state = g.node("GatherND", [stream, index], batch_dims=1)
         pooled = b.norm(last_state, "norm", transformer.norm, "embedding")
-    score = checkpoint.classifier.score
-    product = g.linear(pooled, "score", _array(score.weight))
-    g.node("Add", [product, g.weight("score.bias", _array(score.bias))], ["logits"])
+    write_logits(g, checkpoint.classifier, pooled, ids, lengths)
     return g.save(path)

@@ -6,7 +6,6 @@ Shapes: B texts, S tokens, D width.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +14,7 @@ from onnx import TensorProto
 from training.checkpoint import Checkpoint
 from training.encoder import Encoder
 from training.exporting.graph import Graph
+from training.exporting.ngrams import write_logits
 from training.exporting.quantization import Quantization, QuantizedMatrix, quantize_int8
 
 EMBEDDING_BLOCK = 128
@@ -161,8 +161,5 @@ def build_encoder_classification_graph(
     g.output("features", TensorProto.FLOAT, ["B", len(depths) * width])
     means = [g.mean_of_real(states[depth - 1], real, column, f"mean.{depth}") for depth in depths]
     g.node("Concat", means, ["features"], axis=-1)
-    score: Any = checkpoint.classifier.score
-    matrix, bias = (t.detach().float().cpu().numpy() for t in (score.weight, score.bias))
-    product = g.linear("embedding", "score", matrix)
-    g.node("Add", [product, g.weight("score.bias", bias)], ["logits"])
+    write_logits(g, checkpoint.classifier, "embedding", ids, lengths)
     return g.save(path)

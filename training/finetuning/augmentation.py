@@ -84,12 +84,17 @@ def windows_of(tokens: int) -> Windows:
     return Windows(tokens, tokens - 1, head_share=HEAD_SHARE, repeat_head=repeat_head)
 
 
+def every_window(text: str, tokenizer: Tokenizer, tokens: int) -> list[list[int]]:
+    """Encode the windows in which inference reads the text, the middle of a very long one gone."""
+    return windows_of(tokens).cut(_within_reach(text, tokens), tokenizer)
+
+
 def some_windows(
     text: str, tokenizer: Tokenizer, tokens: int, count: int, draw: random.Random
 ) -> list[list[int]]:
     """Encode at most ``count`` of the windows in which inference reads the text, the first among
     them: its head and tail."""
-    first, *others = windows_of(tokens).cut(_within_reach(text, tokens), tokenizer)
+    first, *others = every_window(text, tokenizer, tokens)
     return [first, *draw.sample(others, min(count - 1, len(others)))]
 
 

@@ -136,6 +136,8 @@ def finetune_classifier(
     classifier, tokenizer, foundation = _start(config, splits.train, run)
     classifier.to(device)
     freeze_below(classifier, config.train_layers)
+    if config.freeze_words and isinstance(classifier.transformer, Encoder):
+        classifier.transformer.embeddings.word_embeddings.requires_grad_(False)
     provenance = {
         "stage": "finetune classifier",
         "foundation": foundation,
@@ -221,6 +223,7 @@ def _start(
         before = checkpoint.classifier
         alike = isinstance(found, Encoder) or (before and before.pooling == config.pooling)
         if before is not None and alike and checkpoint.labels == list(config.data.labels):
+            before.ngrams = None  # fitted anew
             return before, tokenizer, foundation  # goes on, head included
     else:
         tokenizer = _tokenizer(config, train_texts, run)

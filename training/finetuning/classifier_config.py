@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from training.finetuning.augmentation import Augmentation
 from training.finetuning.labelled_text import TextData
+from training.finetuning.ngrams import NGramConfig
 from training.loop import LoopConfig
 from training.model import Pooling
 from training.precision import Precision
@@ -66,6 +67,10 @@ class ClassifierConfig:
     random; the most positive counts most, as it does afterwards. 1: head and tail alone."""
     batch_size: int = 32
     """Texts in a micro-batch; a step has loop.accumulate of them."""
+    ngrams: NGramConfig = field(default_factory=NGramConfig)
+    """A margin of n-grams beside the transformer's, fitted after it."""
+    freeze_words: bool = False
+    """Leave an encoder's word embeddings as they are."""
     label_smoothing: float = 0.0
     """Probability moved from the label to the others: corpora have wrong labels."""
     decision: DecisionConfig = field(default_factory=DecisionConfig)

@@ -16,7 +16,9 @@ from training.checkpoint import Checkpoint
 from training.evaluation.metrics import (
     bootstrap_intervals,
     classification_metrics,
+    recall_at_fpr,
     reliability,
+    roc_auc,
 )
 from training.finetuning.baselines import Baseline, logistic_regression, majority
 from training.finetuning.calibration import (
@@ -28,8 +30,16 @@ from training.finetuning.calibration import (
 )
 from training.finetuning.classifier_config import ClassifierConfig, DecisionConfig
 from training.finetuning.labelled_text import LabelledText
+from training.finetuning.ngrams import (
+    choose_share,
+    fit_ngrams,
+    ngram_margins,
+    scaled,
+    together,
+)
 from training.finetuning.pooling import POSITIVE, choose_later_penalty, largest, padded_texts
 from training.finetuning.scoring import text_margins
+from training.ngrams import NGramScore
 
 Split = Literal["validation", "test", "left out"]
 
@@ -132,7 +142,21 @@ def calibrate_and_report(
         for name, texts in filled.items()
     }
     positive = is_positive(filled["validation"])
-    padded = margins_of(checkpoint, padded_texts(filled["validation"]), config.decision.as_shipped)
+    padded_validation = padded_texts(filled["validation"])
+    padded = margins_of(checkpoint, padded_validation, config.decision.as_shipped)
+    alone = by_window
+    if config.ngrams.buckets:
+        score = fit_ngrams(
+            train, checkpoint.tokenizer, config.max_tokens, config.ngrams, config.seed
+        )
+        wide = {name: _ngram_margins(checkpoint, score, texts) for name, texts in filled.items()}
+        share = choose_share(positive, by_window["validation"], wide["validation"])
+        by_window = {name: together(own, wide[name], share) for name, own in alone.items()}
+        beside = _ngram_margins(checkpoint, score, padded_validation)
+        padded = together(padded, beside, share)
+        assert checkpoint.classifier is not None
+        checkpoint.classifier.ngrams = scaled(score, share)
+        checkpoint.extra["ngram_share"] = share
     penalty = choose_later_penalty(
         positive, by_window["validation"], padded, config.decision.false_positive_budget
     )
@@ -149,6 +173,15 @@ def calibrate_and_report(
             labels = is_positive(texts)
             report["intervals"] = bootstrap_intervals(labels, probability, threshold)
             report["reliability"] = reliability(labels, probability)
+    if config.ngrams.buckets:
+        parts = {"transformer alone": alone, "n-grams alone": wide}
+        report["parts"] = {
+            part: {
+                name: ranking(is_positive(texts), largest(found[name], penalty))
+                for name, texts in filled.items()
+            }
+            for part, found in parts.items()
+        }
     if not config.baselines:
         return report
     baselines = [
@@ -157,6 +190,21 @@ def calibrate_and_report(
     ]
     report["baselines"] = {b.name: _baseline(b, filled, config.decision) for b in baselines}
     return report
+
+
+def _ngram_margins(
+    checkpoint: Checkpoint, score: NGramScore, texts: Sequence[LabelledText]
+) -> list[NDArray[np.float64]]:
+    windows = Windows.of(checkpoint.extra["windows"])
+    return ngram_margins(score, [windows.cut(text.text, checkpoint.tokenizer) for text in texts])
+
+
+def ranking(positive: NDArray[np.bool_], margin: NDArray[np.float64]) -> dict[str, float]:
+    """Return what margins are worth before a threshold is chosen."""
+    return {
+        "roc_auc": roc_auc(positive, margin),
+        "recall_at_1pct_fpr": recall_at_fpr(positive, margin, 0.01),
+    }
 
 
 def _baseline(
@@ -192,6 +240,8 @@ def readable(report: dict[str, Any]) -> dict[str, Any]:
         for baseline, figures in report.get("baselines", {}).items():
             compared[baseline] = figures[name]["all"]
         shown[f"{name}, compared"] = compared
+        for part, figures in report.get("parts", {}).items():
+            shown[f"{name}, {part}"] = figures[name]
     for name, title in (("intervals", "test, 95% intervals"), ("reliability", "reliability")):
         if name in report:
             shown[title] = report[name]
