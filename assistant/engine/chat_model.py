@@ -27,6 +27,7 @@ from assistant.engine.given_facts import GivenFacts, InventionGuard
 from assistant.engine.quoting import Quotes
 from assistant.engine.stop_sequences import StopSequences
 from assistant.handbook.loading import HandbookLoader
+from assistant.sums import SUM, worked_out
 from assistant.text import sanitize
 
 
@@ -78,9 +79,14 @@ class OnnxChatModel:
                 self.generator.read(prompt, Event())
 
     def find_entries(self, questions: Sequence[str]) -> list[tuple[HandbookEntry, float]]:
-        """Return the handbook's entries for the last question; see ``ReadsHandbook``."""
+        """Return the handbook's entries for the last question; see ``ReadsHandbook``.
+
+        A sum is worked out here: its entry says the result.
+        """
         if self._handbook is None or not self.use_handbook:
             return []
+        if questions and (result := worked_out(questions[-1])):
+            return [(HandbookEntry(SUM, "sum/worked-out", questions[-1], result), 1.0)]
         return [(found.entry, found.score) for found in self._handbook.get().find(questions)]
 
     def find_passages(

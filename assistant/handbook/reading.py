@@ -18,6 +18,7 @@ from assistant.conversation import (
     read_grounded_question,
 )
 from assistant.errors import TooLongError
+from assistant.sums import SUM
 from assistant.text import sanitize_line
 from assistant.window import fit_window
 
@@ -135,6 +136,10 @@ def handbook_line(statistics: Mapping[str, Any]) -> str:
         statistics: of a stored answer.
     """
     sources = statistics.get("sources")
+    if isinstance(sources, list) and any(
+        isinstance(source, dict) and source.get("id") == SUM for source in sources
+    ):
+        return "Worked out by the program"
     titles = [
         sanitize_line(str(source.get("title", "")), 60)
         for source in (sources if isinstance(sources, list) else [])

@@ -128,3 +128,6 @@ def test_the_line_is_of_one_line_whatever_the_title() -> None:
     assert "\x1b" not in line
     assert "\n" not in line
     assert handbook_line({"sources": "nonsense"}) == ""
+    assert (
+        handbook_line({"sources": [{"id": "sum", "title": "1+1"}]}) == "Worked out by the program"
+    )

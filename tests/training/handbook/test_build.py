@@ -138,6 +138,8 @@ def test_a_bundle_takes_a_handbook_and_keeps_its_weights(folder: Path, bundle: P
     assert "## Handbook" in (bundle / "README.md").read_text(encoding="utf-8")
     assert {path.name for path in bundle.iterdir()} == {*changed.files, "bundle.json"}
     model = OnnxChatModel(changed, threads=1)
+    ((entry, score),) = model.find_entries(["What is 15% of 80?"])
+    assert (entry.answer, score) == ("15% of 80 is 12.", 1.0)
     ((entry, score),) = model.find_entries(["I was charged twice"])[:1]
     assert entry == ENTRIES[3]
     assert score == pytest.approx(1, abs=1e-3)
