@@ -36,6 +36,7 @@ from training.finetuning.sentence_search import (
 )
 from training.handbook.entries import handbook_entries
 from training.loop import LoopConfig, train
+from training.precision import Precision, precision
 from training.run import Run, commit
 
 TOGETHER = 24
@@ -69,6 +70,12 @@ class EncoderConfig:
     """Divides the cosines."""
     train_embeddings: bool = False
     """Train the words' vectors too; most of them never occur in the data."""
+    by_topic: float = 0.0
+    """Share of the epochs in which a batch is of one topic as far as it goes: problems that sound
+    alike have to be told apart then."""
+    precision: Precision = "auto"
+    """Of the matrix products. auto: bfloat16 on a GPU, float32 on CPU; bfloat16 is faster on a CPU
+    with AMX or AVX512-BF16."""
     loop: LoopConfig = field(default_factory=LoopConfig)
     """The training loop; an epoch is one pair of each dialogue."""
     device: str = "auto"
@@ -102,7 +109,10 @@ class PairBatch:
 
 def dialogue_groups(dialogues: Sequence[Dialogue]) -> list[Group]:
     """Return a group for each handbook entry of the training split."""
-    return [Group(tuple(phrasings(entry)), entry.answer) for entry in handbook_entries(dialogues)]
+    return [
+        Group(tuple(phrasings(entry)), entry.answer, entry.topic)
+        for entry in handbook_entries(dialogues)
+    ]
 
 
 def intent_groups(paths: Sequence[Path]) -> list[Group]:
@@ -173,10 +183,11 @@ class PairSource:
         self._index += self.from_groups
 
     def _plan(self, draw: random.Random) -> list[int]:
-        """Order an epoch: a batch is of one topic as far as it goes: hard to tell apart."""
+        """Order an epoch, at random or by topic."""
         order = list(range(len(self.groups)))
         draw.shuffle(order)
-        order.sort(key=lambda number: self.groups[number].topic)
+        if draw.random() < self.config.by_topic:
+            order.sort(key=lambda number: self.groups[number].topic)
         size = self.from_groups
         start = draw.randrange(size)  # topics are cut elsewhere each time
         order = order[start:] + order[:start]
@@ -258,7 +269,9 @@ class EncoderTask:
 
         The mean loss of what is searched for weighs as much as the pairs' mean.
         """
-        vectors = self.vectors(batch)
+        device = self.encoder.embeddings.word_embeddings.weight.device
+        with precision(device, self.config.precision):
+            vectors = self.vectors(batch).float()
         first_BD, second_BD = vectors[: 2 * batch.pairs].chunk(2)
         similarity_BB = first_BD @ second_BD.T / self.config.temperature
         targets = torch.arange(len(similarity_BB), device=similarity_BB.device)

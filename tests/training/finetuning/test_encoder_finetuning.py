@@ -78,6 +78,19 @@ def test_an_epoch_has_each_dialogue_once_and_a_position_is_returned_to() -> None
     assert [other.next().ids_BT.tolist() for _ in range(5)] == expected
 
 
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_batches_are_of_one_topic_in_the_share_of_epochs_asked_for(share: float) -> None:
+    groups = [
+        Group((f"{topic} {n} one", f"{topic} {n} two"), "", topic)
+        for n in range(20)
+        for topic in ("wifi", "phone", "mail")
+    ]
+    batches = _texts(_source(groups, by_topic=share, answer_share=0.0), 60)
+    topics = [len({first.split()[0] for first, _ in pairs}) for pairs in batches]
+    alone = sum(count == 1 for count in topics) / len(topics)
+    assert alone > 0.7 if share else alone < 0.3
+
+
 def test_the_loss_is_that_of_finding_the_partner_both_ways() -> None:
     source = _source(GROUPS)
     encoder = tiny_encoder().transformer
