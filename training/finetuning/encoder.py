@@ -186,7 +186,7 @@ class PairSource:
         """Order an epoch, at random or by topic."""
         order = list(range(len(self.groups)))
         draw.shuffle(order)
-        if draw.random() < self.config.by_topic:
+        if self.config.by_topic and draw.random() < self.config.by_topic:
             order.sort(key=lambda number: self.groups[number].topic)
         size = self.from_groups
         start = draw.randrange(size)  # topics are cut elsewhere each time
