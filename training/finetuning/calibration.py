@@ -71,6 +71,21 @@ def fit_calibration(positive: NDArray[np.bool_], margin: Array, steps: int = 100
     return Calibration(temperature=1 / slope, bias=float(weights[1]))
 
 
+def calibrated_losses(positive: NDArray[np.bool_], margin: Array) -> Array:
+    """Return -log p(label) of each text, calibrated on these very texts."""
+    probability = fit_calibration(positive, margin).probability(margin)
+    right = np.where(positive, probability, 1 - probability)
+    losses: Array = -np.log(np.clip(right, 1e-12, 1))
+    return losses
+
+
+def no_worse(losses: Array, best: Array) -> bool:
+    """Whether losses are as low as the best ones: on average within a standard error of the
+    differences."""
+    worse = losses - best
+    return bool(worse.mean() <= worse.std() / len(worse) ** 0.5)
+
+
 def threshold_for_budget(
     positive: NDArray[np.bool_], probability: Array, budget: float, lowest: float = 0.5
 ) -> float:

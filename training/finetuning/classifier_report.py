@@ -150,7 +150,9 @@ def calibrate_and_report(
             train, checkpoint.tokenizer, config.max_tokens, config.ngrams, config.seed
         )
         wide = {name: _ngram_margins(checkpoint, score, texts) for name, texts in filled.items()}
-        share = choose_share(positive, by_window["validation"], wide["validation"])
+        share = config.ngrams.share or choose_share(
+            positive, by_window["validation"], wide["validation"]
+        )
         by_window = {name: together(own, wide[name], share) for name, own in alone.items()}
         beside = _ngram_margins(checkpoint, score, padded_validation)
         padded = together(padded, beside, share)

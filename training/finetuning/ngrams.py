@@ -18,7 +18,7 @@ from torch import Tensor
 
 from assistant.tokenizer import Tokenizer
 from training.finetuning.augmentation import every_window
-from training.finetuning.calibration import fit_calibration
+from training.finetuning.calibration import calibrated_losses, no_worse
 from training.finetuning.labelled_text import LabelledText
 from training.finetuning.length_buckets import pad
 from training.finetuning.mixing import passes
@@ -43,6 +43,12 @@ class NGramConfig:
     ones."""
     drop: float = 0.5
     """Largest share of its features that a text loses, drawn anew for each."""
+    padding: float = 0.3
+    """Chance that a positive text is diluted with most of a negative one, drawn anew each time:
+    else whoever pads spam with good text has it pass."""
+    share: float = 0.0
+    """Factor of the margin beside the transformer's; 0: the least that predicts validation texts as
+    well as the best."""
     passes: dict[str, float] | None = None
     """Passes over a source's texts in one epoch; 1 where none is given."""
 
@@ -66,6 +72,7 @@ def fit_ngrams(
         if len(windows) > 1:
             whole = [token for window in windows for token in window[:-1]] + windows[0][-1:]
             documents.append((_features(score, whole), text.label, text.source))
+    innocent = [features for features, label, _ in documents if label == 0]
     optimizer = torch.optim.Adagrad(
         score.parameters(), lr=config.learning_rate, eps=1e-8, initial_accumulator_value=1e-8
     )
@@ -73,7 +80,13 @@ def fit_ngrams(
     generator = torch.Generator().manual_seed(seed)
     for _ in range(config.epochs):
         for batch in _batches(documents, config.passes or {}, draw):
-            rows = [_some(features, config.drop, draw, generator) for features, _, _ in batch]
+            rows = [
+                _diluted(features, draw.choice(innocent), draw, generator)
+                if label and innocent and draw.random() < config.padding
+                else features
+                for features, label, _ in batch
+            ]
+            rows = [_some(features, config.drop, draw, generator) for features in rows]
             sizes = torch.tensor([len(row) for row in rows])
             starts = sizes.cumsum(0) - sizes
             total_B = F.embedding_bag(torch.cat(rows), score.weight[:, None], starts, mode="sum")[
@@ -102,6 +115,13 @@ def _batches(
     draw.shuffle(order)
     for start in range(0, len(order), BATCH):
         yield [documents[index] for index in order[start : start + BATCH]]
+
+
+def _diluted(
+    features: Tensor, innocent: Tensor, draw: random.Random, generator: torch.Generator
+) -> Tensor:
+    kept = torch.rand(len(innocent), generator=generator) < draw.uniform(0.2, 1)
+    return torch.cat([features, innocent[kept]]).unique()
 
 
 def _some(features: Tensor, most: float, draw: random.Random, generator: torch.Generator) -> Tensor:
@@ -142,17 +162,13 @@ def choose_share(
     holds better for texts from elsewhere.
     """
 
-    def losses(share: float) -> NDArray[np.float64]:
-        margin = largest(together(margins, wide, share), 0.0)
-        probability = fit_calibration(positive, margin).probability(margin)
-        right = np.where(positive, probability, 1 - probability)
-        return -np.log(np.clip(right, 1e-12, 1))
-
-    by_share = {share: losses(share) for share in SHARES}
+    by_share = {
+        share: calibrated_losses(positive, largest(together(margins, wide, share), 0.0))
+        for share in SHARES
+    }
     best = min(by_share.values(), key=np.mean)
-    for share, own in by_share.items():
-        worse = own - best
-        if worse.mean() <= worse.std() / len(worse) ** 0.5:
+    for share, losses in by_share.items():
+        if no_worse(losses, best):
             return share
     raise AssertionError("the best is as good as itself")
 
