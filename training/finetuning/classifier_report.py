@@ -137,6 +137,8 @@ def calibrate_and_report(
         false-positive budget.
     """
     filled: dict[str, Sequence[LabelledText]] = {name: t for name, t in sets.items() if t}
+    assert checkpoint.classifier is not None
+    checkpoint.classifier.ngrams = None  # those of an earlier call
     by_window = {
         name: margins_of(checkpoint, texts, config.decision.as_shipped)
         for name, texts in filled.items()
@@ -156,7 +158,6 @@ def calibrate_and_report(
         by_window = {name: together(own, wide[name], share) for name, own in alone.items()}
         beside = _ngram_margins(checkpoint, score, padded_validation)
         padded = together(padded, beside, share)
-        assert checkpoint.classifier is not None
         checkpoint.classifier.ngrams = scaled(score, share)
         checkpoint.extra["ngram_share"] = share
     penalty = choose_later_penalty(

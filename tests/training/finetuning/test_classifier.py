@@ -25,6 +25,7 @@ from training.finetuning.classifier_config import ClassifierConfig
 from training.finetuning.classifier_report import margins_of, readable
 from training.finetuning.labelled_text import LabelledText, TextData
 from training.finetuning.length_buckets import TextBatch, pad, pad_windows
+from training.finetuning.ngrams import NGramConfig
 from training.finetuning.pooling import (
     LATER_PENALTIES,
     choose_later_penalty,
@@ -85,6 +86,26 @@ def test_a_mean_is_that_of_the_normed_states(
     states, _ = classifier.transformer.hidden(torch.tensor([row]))
     pooled = classifier.pooled(*pad([row, row * 2]))[0]
     torch.testing.assert_close(pooled, states[0].mean(0), rtol=1e-4, atol=1e-5)
+
+
+def test_ngrams_are_fitted_beside_it_and_again_when_a_run_is_measured_again(
+    write_rows: Write, tmp_path: Path
+) -> None:
+    path = write_rows("m.jsonl", _mail(300))
+    ngrams = NGramConfig(buckets=1024, epochs=2, share=0.5)
+    config = _config(path, loop={"steps": 2}, baselines=False, ngrams=ngrams)
+    run = Run.create(tmp_path / "run", "classifier", config, argv=[])
+    first, report = finetune_classifier(config, run)
+    second, again = finetune_classifier(config, run, resume=True)
+    for checkpoint in (first, second):
+        assert checkpoint.classifier is not None
+        assert checkpoint.classifier.ngrams is not None
+    assert again["test"] == report["test"]
+    assert report["decision"]["ngram_share"] == 0.5
+    assert set(report["parts"]) == {"transformer alone", "n-grams alone"}
+    alone, together = report["parts"]["n-grams alone"]["test"], report["test"]["all"]
+    assert alone["roc_auc"] > 0.9  # words tell; the transformer has learned nothing in two steps
+    assert together["roc_auc"] > report["parts"]["transformer alone"]["test"]["roc_auc"]
 
 
 def test_a_head_goes_on_only_with_the_pooling_it_was_trained_with(
