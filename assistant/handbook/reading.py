@@ -135,16 +135,11 @@ def handbook_line(statistics: Mapping[str, Any]) -> str:
     Args:
         statistics: of a stored answer.
     """
-    sources = statistics.get("sources")
-    if isinstance(sources, list) and any(
-        isinstance(source, dict) and source.get("id") == SUM for source in sources
-    ):
+    listed = statistics.get("sources")
+    sources = [s for s in listed if isinstance(s, dict)] if isinstance(listed, list) else []
+    if any(source.get("id") == SUM for source in sources):
         return "Worked out by the program"
-    titles = [
-        sanitize_line(str(source.get("title", "")), 60)
-        for source in (sources if isinstance(sources, list) else [])
-        if isinstance(source, dict)
-    ]
+    titles = [sanitize_line(str(source.get("title", "")), 60) for source in sources]
     return f"Handbook: {' | '.join(titles)}" if titles else ""
 
 

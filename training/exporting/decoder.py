@@ -21,7 +21,7 @@ from training.checkpoint import Checkpoint
 from training.exporting.adapters import adapters_of, base_layer
 from training.exporting.calibration import Moments
 from training.exporting.extension import extension
-from training.exporting.graph import Graph
+from training.exporting.graph import Graph, as_array
 from training.exporting.ngrams import write_logits
 from training.exporting.quantization import (
     Quantization,
@@ -35,10 +35,6 @@ from training.model import Attention, Block, RMSNorm, Transformer
 from training.symmetric_grid import BLOCK
 
 FLOAT, INT32, INT64 = TensorProto.FLOAT, TensorProto.INT32, TensorProto.INT64
-
-
-def _array(tensor: object) -> NDArray[np.float32]:
-    return tensor.detach().float().cpu().numpy()  # type: ignore[attr-defined]
 
 
 def _embedding(
@@ -73,17 +69,17 @@ class DecoderGraph:
         self.adapter_rank, self.moments = adapter_rank, moments or {}
         self.lost: list[float] = []
         self.graph = Graph("decoder", unpack)
-        self.embedding = _array(transformer.embed_tokens.weight)
+        self.embedding = as_array(transformer.embed_tokens.weight)
         self.quantized_embedding = _embedding(self.embedding, quantization)
-        self.graph.weight("rope.cos", _array(transformer.cos))
-        self.graph.weight("rope.sin", _array(transformer.sin))
+        self.graph.weight("rope.cos", as_array(transformer.cos))
+        self.graph.weight("rope.sin", as_array(transformer.sin))
 
     def linear(self, x: str, name: str, *modules: nn.Module) -> str:
         """Apply linear layers to the same input in one product, their outputs side by side.
 
         Quantized as configured; adapters stay beside 4-bit weights.
         """
-        stacked = np.concatenate([_array(base_layer(module).weight) for module in modules])
+        stacked = np.concatenate([as_array(base_layer(module).weight) for module in modules])
         if self.quantization == "int4":
             matrix = quantize_int4(stacked)
             more = extension(
@@ -135,7 +131,7 @@ class DecoderGraph:
 
     def norm(self, x: str, name: str, module: RMSNorm, output: str = "") -> str:
         """RMSNorm over the last dimension."""
-        gain = self.graph.weight(f"{name}.weight", _array(module.weight))
+        gain = self.graph.weight(f"{name}.weight", as_array(module.weight))
         return self.graph.node(
             "SimplifiedLayerNormalization",
             [x, gain],
@@ -147,7 +143,7 @@ class DecoderGraph:
 
     def add_norm(self, x: str, delta: str, name: str, module: RMSNorm) -> tuple[str, str]:
         """Add to the residual stream and normalise in one node: (normed, stream)."""
-        gain = self.graph.weight(f"{name}.weight", _array(module.weight))
+        gain = self.graph.weight(f"{name}.weight", as_array(module.weight))
         outputs = [f"{name}.normed", "", "", f"{name}.stream"]
         self.graph.node(
             "SkipSimplifiedLayerNormalization",

@@ -14,6 +14,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from onnx.external_data_helper import set_external_data
+from torch import Tensor
 
 from training.exporting.extension import Extension, block_sums
 from training.exporting.quantization import QuantizedMatrix
@@ -199,6 +200,12 @@ class Graph:
         )
         path.write_bytes(model.SerializeToString())
         return base.paths + adapters.paths
+
+
+def as_array(tensor: Tensor) -> NDArray[np.float32]:
+    """Return a tensor's values, float32, for a graph's constants."""
+    found: NDArray[np.float32] = tensor.detach().float().cpu().numpy()
+    return found
 
 
 class _ExternalFiles:

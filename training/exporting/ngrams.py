@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from onnx import TensorProto, helper
-from torch import Tensor
 
-from training.exporting.graph import Graph
+from training.exporting.graph import Graph, as_array
 from training.model import SequenceClassifier
 from training.ngrams import MULTIPLIER, NGramScore
 
@@ -23,7 +21,7 @@ def write_logits(
         ids: int64 [B, S], padded on the right.
         lengths: int64 [B], the end token counted.
     """
-    matrix, bias = _array(classifier.score.weight), _array(classifier.score.bias)
+    matrix, bias = as_array(classifier.score.weight), as_array(classifier.score.bias)
     product = g.linear(pooled, "score", matrix)
     bias_name = g.weight("score.bias", bias)
     if classifier.ngrams is None:
@@ -48,7 +46,6 @@ def add_ngram_margin(g: Graph, score: NGramScore, ids: str, lengths: str) -> str
         return g.weight(f"ngrams.{name}", np.array([value], np.int64))
 
     zero, one, last = number("zero", 0), number("one", 1), number("last", -1)
-    column = g.node("Unsqueeze", [lengths, one])
     # pairs of neighbours, hashed
     left = g.node("Slice", [ids, zero, last, one])
     right = g.node("Slice", [ids, one, number("far", 2**31), one])
@@ -57,13 +54,11 @@ def add_ngram_margin(g: Graph, score: NGramScore, ids: str, lengths: str) -> str
     pairs = g.node("Add", [hashed, number("vocabulary", score.vocabulary_size)])
     features = g.node("Concat", [ids, pairs], axis=1)
     # a text's end token and what lies behind it are none
-    scalars = [g.weight(f"ngrams.scalar.{n}", np.array(n, np.int64)) for n in (0, 1)]
-    places = g.node("Range", [scalars[0], g.node("Squeeze", [g.node("Shape", [ids], start=1)]),
-                              scalars[1]])  # fmt: skip
-    inside = g.node("Less", [places, g.node("Sub", [column, one])])
+    inside, _ = g.real_tokens(ids, g.node("Sub", [lengths, one]))
     second = g.node("Slice", [inside, one, number("far", 2**31), one])
     real = g.node("Concat", [inside, second], axis=1)
     # each feature counts where it comes first in its own text: the first places of unique keys
+    scalars = [g.weight(f"number.{n}", np.array(n, np.int64)) for n in (0, 1)]
     rows = g.node("Squeeze", [g.node("Shape", [ids], end=1)])
     own = g.node("Unsqueeze", [g.node("Range", [scalars[0], rows, scalars[1]]), one])
     keys = g.node("Add", [features, g.node("Mul", [own, number("stride", len(score.weight) + 1)])])
@@ -76,17 +71,12 @@ def add_ngram_margin(g: Graph, score: NGramScore, ids: str, lengths: str) -> str
     marked = g.node("ScatterElements", [zeros, "ngrams.places", ones], axis=0)
     first = g.node("Reshape", [marked, g.node("Shape", [features])])
     counted = g.node("Mul", [first, g.node("Cast", [real], to=TensorProto.FLOAT)])
-    weights = g.node("Gather", [g.weight("ngrams.weight", _array(score.weight)), features])
+    weights = g.node("Gather", [g.weight("ngrams.weight", as_array(score.weight)), features])
     total = g.node("ReduceSum", [g.node("Mul", [weights, counted]), one], keepdims=1)
     count = g.node("ReduceSum", [counted, one], keepdims=1)
     least = g.weight("ngrams.least", np.array([1.0], np.float32))
     mean = g.node("Div", [total, g.node("Sqrt", [g.node("Max", [count, least])])])
-    return g.node("Add", [mean, g.weight("ngrams.bias", _array(score.bias).reshape(1))])
-
-
-def _array(tensor: Tensor) -> NDArray[np.float32]:
-    found: NDArray[np.float32] = tensor.detach().float().cpu().numpy()
-    return found
+    return g.node("Add", [mean, g.weight("ngrams.bias", as_array(score.bias).reshape(1))])
 
 
 def _scalar(value: float) -> Any:

@@ -12,14 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from training.symmetric_grid import (
-    BLOCK,
-    GRID_CODES,
-    HIGHEST,
-    LARGEST_CODES,
-    LOWEST,
-    best_scales,
-)
+from training.symmetric_grid import BLOCK, HIGHEST, LOWEST, grid_scales
 
 Quantization = Literal["float32", "int8", "int4", "int4-symmetric"]
 QUANTIZATIONS: tuple[Quantization, ...] = ("float32", "int8", "int4", "int4-symmetric")
@@ -91,7 +84,7 @@ def quantize_int4_symmetric(weight_NK: NDArray[np.float32]) -> QuantizedMatrix:
     (but for float32's last digit).
     """
     padded = torch.from_numpy(np.array(_blocks(weight_NK).reshape(len(weight_NK), -1)))
-    scales = best_scales(padded, LARGEST_CODES + GRID_CODES).numpy()
+    scales = grid_scales(padded).numpy()
     codes = np.clip(np.rint(_blocks(weight_NK) / scales[..., None]), LOWEST, HIGHEST)
     packed = pack_nibbles((codes - LOWEST).astype(np.uint8))
     return QuantizedMatrix(packed, scales, None, 4, weight_NK.shape[1])

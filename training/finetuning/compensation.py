@@ -20,15 +20,7 @@ from training.finetuning.packing import PackedBatch, laid_out
 from training.model import Block, Transformer
 from training.moments import input_sums
 from training.packing import Packing
-from training.symmetric_grid import (
-    BLOCK,
-    GRID_CODES,
-    HIGHEST,
-    LARGEST_CODES,
-    LOWEST,
-    best_scales,
-    on_grid,
-)
+from training.symmetric_grid import BLOCK, HIGHEST, LOWEST, best_scales, grid_scales, on_grid
 
 # Share of the mean square input added to each input's own: keeps the inverse stable.
 DAMPING = 0.01
@@ -125,7 +117,7 @@ def plainly_rounded(transformer: Transformer) -> dict[str, Rounded]:
     for name, module in transformer.named_modules():
         if isinstance(module, nn.Linear | nn.Embedding):
             weight = module.weight.detach()
-            rounded[name] = Rounded(weight, best_scales(weight, LARGEST_CODES + GRID_CODES))
+            rounded[name] = Rounded(weight, grid_scales(weight))
     return rounded
 
 
